@@ -116,7 +116,6 @@ static void make_root(void)
 
 	mount_at("devpts", "/dev/pts", "devpts", 0, "gid=5,mode=620,ptmxmode=666");
 	mount_at("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777");
-	mount_at("tmpfs", "/tmp", "tmpfs", 0, "mode=1777");
 	mount_at("tmpfs", "/run", "tmpfs", 0, "mode=755");
 	mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, NULL);
 	mount_at("configfs", "/sys/kernel/config", "configfs", 0, NULL);
