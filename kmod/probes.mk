@@ -9,3 +9,23 @@
 vaio-probe = $(if $(shell grep -sE '$(3)' $(srctree)/$(2)),-D$(1))
 
 vaio-probes :=
+
+# generic netlink
+vaio-probes += $(call vaio-probe,HAVE_GENL_SPLIT_OPS,include/net/genetlink.h,struct genl_split_ops [{])
+
+# bdev_file_open_by_path(), bdev_fput()
+vaio-probes += $(call vaio-probe,HAVE_BDEV_FILE,include/linux/blkdev.h,bdev_file_open_by_path)
+
+# BLK_OPEN_WRITE instead of FMODE_WRITE, module_dm(), unmapping write-zeroes
+vaio-probes += $(call vaio-probe,HAVE_BLK_MODE_T,include/linux/blkdev.h,blk_mode_t)
+vaio-probes += $(call vaio-probe,HAVE_MODULE_DM,include/linux/device-mapper.h,define module_dm)
+vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors)
+
+# ciphers' callbacks
+vaio-probes += $(call vaio-probe,HAVE_CRYPTO_CALLBACK_DATA,include/linux/crypto.h,crypto_completion_t[)][(]void)
+
+# alloc_workqueue(WQ_PERCPU)
+vaio-probes += $(call vaio-probe,HAVE_WQ_PERCPU,include/linux/workqueue.h,WQ_PERCPU)
+
+# queue_limits.max_hw_wzeroes_unmap_sectors
+vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors;)

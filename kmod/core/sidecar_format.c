@@ -582,6 +582,9 @@ int vaio_sc_check_grow(const struct vaio_sc_super *sb, u64 disk_bytes, char *rea
 {
 	u64 capacity = vaio_sc_capacity(sb);
 
+	if (disk_bytes % sb->block_size)
+		return refuse(-EINVAL, reason, len, "the disk's %llu bytes are not whole blocks of %u",
+			      disk_bytes, sb->block_size);
 	if (disk_bytes < sb->disk_bytes)
 		return refuse(-EINVAL, reason, len,
 			      "the disk has %llu bytes but had %llu; a disk does not shrink",

@@ -31,10 +31,9 @@ struct vaio_sc_region {
 	u64	length;
 };
 
-/**
- * struct vaio_sc_super - a superblock, decoded and checked
- *
- * Fields are those of struct vaio_sc_disk_super. About 4 KiB: allocate it.
+/*
+ * A superblock, decoded and checked. Fields are those of struct
+ * vaio_sc_disk_super. About 4 KiB: not for the stack of a kernel.
  */
 struct vaio_sc_super {
 	u64	sequence;

@@ -9,10 +9,7 @@
 #ifdef __KERNEL__
 
 #include <linux/build_bug.h>
-#include <linux/crc32.h>
-#if __has_include(<linux/crc32c.h>)
 #include <linux/crc32c.h>
-#endif
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>

@@ -83,6 +83,7 @@ struct vaio_sc_disk_generation {
  * @offset: bytes from the sidecar's start, a multiple of VAIO_SC_PAGE
  * @length: bytes, a multiple of VAIO_SC_PAGE times @maps
  * @maps: bitmaps of equal length, one after the other
+ * @reserved: zero
  */
 struct vaio_sc_disk_region {
 	__le32	type;
@@ -93,12 +94,11 @@ struct vaio_sc_disk_region {
 	__le32	reserved;
 };
 
-/**
- * struct vaio_sc_disk_super - the superblock
- *
- * @copy is 0 at VAIO_SC_COPY0 and 1 at VAIO_SC_COPY1. Of two valid copies the
- * one with the higher @sequence counts. @crc is the CRC32C of all that precedes
- * it and stays at this place in all versions, as do @magic, @version and @copy.
+/*
+ * The superblock. "copy" is 0 at VAIO_SC_COPY0 and 1 at VAIO_SC_COPY1. Of two
+ * valid copies the one with the higher sequence counts. "crc" is the CRC32C of
+ * all that precedes it. Magic, version, copy, sequence, sidecar_uuid and crc stay
+ * at their places in all versions.
  */
 struct vaio_sc_disk_super {
 	__u8	magic[VAIO_SC_MAGIC_LEN];
@@ -142,10 +142,13 @@ struct vaio_sc_disk_super {
 
 /**
  * struct vaio_sc_disk_page - a page of a region
+ * @magic: VAIO_SC_PAGE_MAGIC
  * @crc: CRC32C of the page with this field zero
  * @sequence: one more each time the page is written
  * @page_seed: the superblock's: tells the page of an earlier sidecar
- * @type: of the region, @map and @index: which page of it; tells misplaced pages
+ * @type: of the region; this and the next two tell misplaced pages
+ * @map: which map of the region
+ * @index: which page of the map
  * @bits: bit n of byte m is bit 8m + n
  *
  * A set bit is the careful answer in every region, so that a page that cannot
