@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The inside of vaio.ko: what its files and the device-mapper target share.
+ * Filters include filter.h only.
+ *
+ * Locks, outermost first:
+ *
+ *   vaio_registry_lock	mutex, registry.c: the list of filters.
+ *   vaio_disks_lock	mutex, disk.c: the table of disks. Held for look-ups and
+ *			insertions only.
+ *   disk->lifecycle	mutex: one table change at a time. Held across I/O; never
+ *			taken by netlink or a message.
+ *   disk->lock		mutex: slots[], stack, state, reason. Held for short
+ *			stretches that never wait for I/O; netlink and messages
+ *			take it to look and to call show(), stats() and set().
+ *
+ * The data path takes none of them: a plan is immutable while it is live, and
+ * device-mapper waits for every io before a table goes.
+ */
+#ifndef _VAIO_CORE_H
+#define _VAIO_CORE_H
+
+#include <linux/device-mapper.h>
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/percpu-refcount.h>
+#include <linux/percpu.h>
+#include "../compat.h"
+#include "filter.h"
+
+struct vaio_sidecar;
+
+#define VAIO_VERSION		"0.1.0"
+#define VAIO_MAX_SLOTS		__VAIO_CLASS_COUNT
+/* enter() hooks stand before all submit() hooks; flush.c adds one of its own to a slot. */
+#define VAIO_MAX_DOWN		(3 * VAIO_MAX_SLOTS)
+#define VAIO_MAX_UP		(2 * VAIO_MAX_SLOTS)
+
+/* claim.c: which (device, range) is used as what, host-wide */
+enum vaio_role { VAIO_ROLE_BACKING, VAIO_ROLE_SIDECAR, VAIO_ROLE_CACHE };
+struct vaio_claim {
+	struct list_head	list;
+	dev_t			dev;
+	sector_t		start, sectors;
+	enum vaio_role		role;
+	uuid_t			uuid;
+};
+
+typedef enum vaio_verdict (*vaio_hook_fn)(struct vaio_slot *slot, struct vaio_io *io);
+
+/**
+ * struct vaio_hook - one stop of a plan
+ * @fn: the filter's hook
+ * @slot: the slot
+ * @up_from: when the io ends at this (downward) hook, unwinding starts at this
+ *	index of the plan's upward hooks: the slots above, and no other
+ */
+struct vaio_hook {
+	vaio_hook_fn		fn;
+	struct vaio_slot	*slot;
+	u8			up_from;
+};
+
+/**
+ * struct vaio_plan - what one kind of request meets in one stack
+ * @nr_down: hooks on the way down, top to bottom, enter() hooks first
+ * @nr_up: hooks on the way up, bottom to top
+ * @timed: a slot wants start_ns, or the table asked for a latency histogram
+ * @own_down: for own I/O of the slot of class c: first downward hook below it
+ * @own_up: likewise, where its unwinding ends
+ *
+ * Built in preresume, constant until the next.
+ */
+struct vaio_plan {
+	struct vaio_stack	*stack;
+	u8			kind;
+	u8			nr_down;
+	u8			nr_up;
+	bool			timed;
+	u8			own_down[VAIO_MAX_SLOTS];
+	u8			own_up[VAIO_MAX_SLOTS];
+	struct vaio_hook	down[VAIO_MAX_DOWN];
+	struct vaio_hook	up[VAIO_MAX_UP];
+};
+
+/* Counted at the entry and end of a stack, in plans that are not empty. */
+struct vaio_stack_stats {
+	u64	count[__VAIO_KIND_COUNT];
+	u64	bytes[__VAIO_KIND_COUNT];
+	u64	failed[__VAIO_KIND_COUNT];
+	u64	hist[VAIO_HIST_BUCKETS];
+};
+
+/**
+ * struct vaio_stack - a table's stack: the target's private data
+ * @plan: per kind; NULL for a kind that no slot wants to see
+ * @start: what to add to a sector of the disk on the backing device
+ *
+ * Made by the constructor, becomes live in preresume. What lasts longer than a
+ * table is in struct vaio_disk.
+ */
+struct vaio_stack {
+	/* read by every io */
+	const struct vaio_plan	*plan[__VAIO_KIND_COUNT];
+	struct block_device	*bdev;
+	sector_t		start;
+	struct vaio_stack_stats __percpu *stats;
+
+	/* read by some */
+	struct vaio_slot	*flush_slots[VAIO_MAX_SLOTS];
+	unsigned int		nr_flush_slots;
+	bool			latency;
+
+	struct vaio_disk	*disk;
+	struct dm_target	*ti;
+	struct dm_dev		*dev;
+	struct vaio_geometry	geo;
+	struct vaio_slot_cfg	*cfg[VAIO_MAX_SLOTS];
+	unsigned int		io_size;	/* struct vaio_io and all slots' state */
+	struct vaio_plan	plans[__VAIO_KIND_COUNT];
+
+	/* feature arguments, kept for dmsetup table */
+	char			*sidecar_path;
+	char			*identity;
+	bool			deny_cleartext;
+	bool			takeover;	/* own the sidecar though another host does */
+	bool			lose_dirty;	/* ... even with dirty blocks in its cache */
+	bool			standby;	/* live, but not ours: every io fails */
+	struct vaio_claim	claim;
+	bool			claimed;
+};
+
+/**
+ * struct vaio_disk - a virtual disk, found by a UUID that outlives tables
+ * @ref: each table, netlink look-up and open agent file holds one
+ * @md: the mapped device it lives in; another one with this UUID is refused
+ * @below: one reference for each own bio; killed while suspended
+ */
+struct vaio_disk {
+	uuid_t			uuid;
+	struct kref		ref;
+	struct list_head	list;		/* vaio_disks_lock */
+	struct mapped_device	*md;		/* constant; compared, never followed after the last table */
+	unsigned int		tables;		/* vaio_disks_lock */
+
+	struct mutex		lifecycle;
+	struct mutex		lock;
+	char			name[VAIO_DEVNAME_LEN];
+	struct vaio_slot	*slots[VAIO_MAX_SLOTS];
+	struct vaio_stack	*stack;		/* live one, NULL while suspended */
+	enum vaio_disk_state	state;
+	char			reason[VAIO_REASON_LEN];
+	sector_t		sectors;
+	unsigned int		block_size;
+	sector_t		offset;
+	dev_t			dev;
+	dev_t			backing_dev;
+	char			backing[VAIO_DEVNAME_LEN];
+	char			sidecar_path[VAIO_DEVNAME_LEN];
+
+	struct vaio_sidecar	*sidecar;	/* lifecycle */
+	struct percpu_ref	below;
+	struct completion	below_dead;
+	struct workqueue_struct	*wq;
+	struct vaio_stack_stats __percpu *stats;
+	spinlock_t		charge_lock;
+	struct bio		charge;		/* carries the cgroup of the io served last */
+
+	struct vaio_slot	*transform_slot;
+	const struct vaio_transform *transform;
+
+	struct vaio_event_queue	*events;	/* event.c */
+};
+
+extern struct mutex vaio_disks_lock;
+extern struct list_head vaio_disks;
+
+/* registry.c */
+const struct vaio_filter *vaio_filter_get(const char *name, struct module **owner);
+void vaio_filter_put(const struct vaio_filter *filter, struct module *owner);
+bool vaio_exclusive_classes(void);
+unsigned int vaio_filter_count(void);
+/* Calls fn for each registered filter under the registry's lock; non-zero ends the walk. */
+int vaio_filter_walk(int (*fn)(const struct vaio_filter *f, unsigned int slots, void *arg), void *arg);
+const char *vaio_class_name(enum vaio_class class);
+const char *vaio_kind_name(enum vaio_kind kind);
+
+/* cfg.c: a table's words for one slot */
+struct vaio_slot_cfg *vaio_cfg_new(const char *filter, const struct vaio_geometry *geo,
+				   unsigned int nr_props, char **words, char **error);
+void vaio_cfg_put(struct vaio_slot_cfg *cfg);
+
+/* disk.c */
+struct vaio_disk *vaio_disk_get_for_table(const uuid_t *uuid, struct mapped_device *md,
+					  char *error, size_t len);
+void vaio_disk_put_table(struct vaio_disk *disk);
+void vaio_disk_refresh_name(struct vaio_disk *disk);
+struct vaio_disk *vaio_disk_find(const uuid_t *uuid);	/* NULL or referenced */
+struct vaio_disk *vaio_disk_find_name(const char *name);
+/* Charge an own bio that serves no guest io to the disk's last user. */
+void vaio_disk_charge(struct vaio_disk *disk, struct bio *bio);
+void vaio_disk_remember_charge(struct vaio_disk *disk, struct bio *served);
+/* Next disk in the list after @prev (whose reference is dropped); NULL at the end. */
+struct vaio_disk *vaio_disk_next(struct vaio_disk *prev);
+void vaio_disk_get(struct vaio_disk *disk);
+void vaio_disk_put(struct vaio_disk *disk);
+void vaio_disk_set_state(struct vaio_disk *disk, enum vaio_disk_state state, const char *reason);
+unsigned int vaio_disk_count(void);
+const char *vaio_disk_state_name(enum vaio_disk_state state);
+const char *vaio_slot_state_name(enum vaio_slot_state state);
+/* The slot of a filter by name; disk->lock held. */
+struct vaio_slot *vaio_disk_slot(struct vaio_disk *disk, const char *filter);
+/* A live property; takes disk->lock. @error as in vaio_filter.parse, the caller frees nothing. */
+int vaio_disk_set(struct vaio_disk *disk, const char *filter, const char *name,
+		  const char *value, char *error, size_t len);
+
+/* stack.c: a table's life */
+int vaio_stack_preresume(struct vaio_stack *stack);
+void vaio_stack_resume(struct vaio_stack *stack);
+void vaio_stack_presuspend(struct vaio_stack *stack);
+void vaio_stack_presuspend_undo(struct vaio_stack *stack);
+void vaio_stack_postsuspend(struct vaio_stack *stack);
+/* Last table gone: stop and free what the disk still owns. */
+void vaio_slots_teardown(struct vaio_disk *disk);
+
+/* io.c: the data path */
+int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan,
+			  struct bio *clone, struct vaio_io *io);
+int vaio_stack_end_io_hooked(struct vaio_io *io, blk_status_t *error);
+void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *clone);
+void vaio_io_down(struct vaio_io *io);
+void vaio_io_up(struct vaio_io *io);
+
+/* own.c: own I/O */
+struct bio_set *vaio_own_bios_new(unsigned int io_size);
+void vaio_own_bios_free(struct bio_set *bios);
+void vaio_own_finish(struct vaio_io *io);
+void vaio_own_below_release(struct percpu_ref *ref);
+
+/* flush.c: which flushes may be completed above the bottom */
+enum vaio_verdict vaio_flush_enter(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict vaio_flush_leave(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict vaio_flush_mark(struct vaio_slot *slot, struct vaio_io *io);
+
+/* event.c */
+struct vaio_event_queue *vaio_events_new(struct vaio_disk *disk);
+void vaio_events_free(struct vaio_event_queue *q);
+/**
+ * vaio_event_post - post an event to a disk's filters
+ * @deadline_ms: of a prepare
+ * @prepare: token of the prepare that a commit or abort belongs to, 0 else
+ *
+ * Queues and returns. May sleep for memory only. Return: 0 and *token, or
+ * -EBUSY (queue full), -ENOENT (no such prepare), -EALREADY (it has ended),
+ * -EINVAL.
+ */
+int vaio_event_post(struct vaio_disk *disk, enum vaio_event_type type, enum vaio_event_phase phase,
+		    const char *arg, unsigned int deadline_ms, u64 prepare, u64 *token);
+/* Wait for a running hook of the slot and deliver nothing to it any more. */
+void vaio_event_forget_slot(struct vaio_slot *slot);
+int vaio_events_init(void);
+void vaio_events_exit(void);
+const char *vaio_event_type_name(enum vaio_event_type type);
+const char *vaio_event_phase_name(enum vaio_event_phase phase);
+int vaio_event_type_from_name(const char *name);
+int vaio_event_phase_from_name(const char *name);
+
+/* netlink.c */
+int vaio_netlink_init(void);
+void vaio_netlink_exit(void);
+
+/* claim.c */
+/* -EBUSY with *error naming the other's role and disk. Claims of one disk and role may overlap (reload). */
+int vaio_claim_add(struct vaio_claim *claim, char *error, size_t len);
+void vaio_claim_del(struct vaio_claim *claim);
+
+/* stats.c */
+struct vaio_slot_stats __percpu *vaio_slot_stats_alloc(void);
+void vaio_slot_stats_sum(const struct vaio_slot *slot, struct vaio_slot_stats *sum);
+void vaio_stack_stats_sum(const struct vaio_disk *disk, struct vaio_stack_stats *sum);
+
+/**
+ * vaio_kind_of - kind of a request
+ *
+ * Return: enum vaio_kind, or __VAIO_KIND_COUNT for what a virtual disk does not
+ * support (zone operations).
+ */
+static inline unsigned int vaio_kind_of(const struct bio *bio)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		return VAIO_KIND_READ;
+	case REQ_OP_WRITE:
+		if (likely(!(bio->bi_opf & (REQ_PREFLUSH | REQ_FUA))))
+			return VAIO_KIND_WRITE;
+		/* device-mapper sends the flush of a write with data by itself first */
+		return bio->bi_opf & REQ_PREFLUSH ? VAIO_KIND_FLUSH : VAIO_KIND_WRITE_FUA;
+	case REQ_OP_DISCARD:
+		return VAIO_KIND_DISCARD;
+	case REQ_OP_WRITE_ZEROES:
+		return VAIO_KIND_WRITE_ZEROES;
+	case REQ_OP_SECURE_ERASE:
+		return VAIO_KIND_SECURE_ERASE;
+	default:
+		return __VAIO_KIND_COUNT;
+	}
+}
+
+/**
+ * vaio_stack_map - map() of the device-mapper target
+ * @io: device-mapper's per-bio data
+ *
+ * Inline, for a request that no slot wants to see costs no more than this.
+ * Return: DM_MAPIO_*.
+ */
+static inline int vaio_stack_map(struct vaio_stack *stack, struct bio *clone, struct vaio_io *io)
+{
+	unsigned int kind = vaio_kind_of(clone);
+	const struct vaio_plan *plan;
+
+	if (unlikely(kind == __VAIO_KIND_COUNT))
+		return DM_MAPIO_KILL;
+	plan = stack->plan[kind];
+	if (plan)
+		return vaio_stack_map_hooked(stack, plan, clone, io);
+	io->plan = NULL;
+	bio_set_dev(clone, stack->bdev);
+	clone->bi_iter.bi_sector += stack->start;
+	return DM_MAPIO_REMAPPED;
+}
+
+/**
+ * vaio_stack_end_io - end_io() of the device-mapper target
+ */
+static inline int vaio_stack_end_io(struct vaio_io *io, blk_status_t *error)
+{
+	return io->plan ? vaio_stack_end_io_hooked(io, error) : DM_ENDIO_DONE;
+}
+
+static inline unsigned int vaio_hist_bucket(u64 ns)
+{
+	u64 us = ns >> 10;	/* 1,024 ns stand for a microsecond */
+
+	return us ? min_t(unsigned int, fls64(us) - 1, VAIO_HIST_BUCKETS - 1) : 0;
+}
+
+#endif /* _VAIO_CORE_H */
