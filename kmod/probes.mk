@@ -22,7 +22,7 @@ vaio-probes += $(call vaio-probe,HAVE_MODULE_DM,include/linux/device-mapper.h,de
 vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors)
 
 # ciphers' callbacks
-vaio-probes += $(call vaio-probe,HAVE_CRYPTO_CALLBACK_DATA,include/linux/crypto.h,crypto_completion_t[)][(]void)
+vaio-probes += $(call vaio-probe,HAVE_CRYPTO_CALLBACK_DATA,include/linux/crypto.h,crypto_completion_t..void)
 
 # alloc_workqueue(WQ_PERCPU)
 vaio-probes += $(call vaio-probe,HAVE_WQ_PERCPU,include/linux/workqueue.h,WQ_PERCPU)
