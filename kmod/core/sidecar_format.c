@@ -114,7 +114,7 @@ static int check_identity(u32 kind, const char *identity, char *reason, size_t l
 	if (n == 0 || n == VAIO_SC_IDENTITY_LEN)
 		return refuse(-EIO, reason, len, "identity is empty or not terminated");
 	for (i = 0; i < n; i++)
-		if (identity[i] < 0x20 || identity[i] > 0x7e)
+		if (identity[i] <= 0x20 || identity[i] > 0x7e || identity[i] == '\\')
 			return refuse(-EIO, reason, len, "identity holds byte 0x%02x",
 				      (u8)identity[i]);
 	if (!all_zero(identity + n, VAIO_SC_IDENTITY_LEN - n))
@@ -427,7 +427,8 @@ int vaio_sc_pick(const void *block0, const void *block1, struct vaio_sc_pick *pi
 		return refuse(-EIO, reason, len, "both superblocks are corrupt (CRC)");
 	if (pick->bad)
 		return 0;
-	if (memcmp(d[0]->sidecar_uuid, d[1]->sidecar_uuid, VAIO_SC_ID_LEN)) {
+	/* not the UUID: a crash while it is changed leaves the old one in one copy */
+	if (d[0]->page_seed != d[1]->page_seed) {
 		char a[VAIO_SC_UUID_TEXT], b[VAIO_SC_UUID_TEXT];
 
 		vaio_sc_uuid_text(d[0]->sidecar_uuid, a);

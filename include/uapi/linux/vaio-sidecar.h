@@ -97,8 +97,8 @@ struct vaio_sc_disk_region {
 /*
  * The superblock. "copy" is 0 at VAIO_SC_COPY0 and 1 at VAIO_SC_COPY1. Of two
  * valid copies the one with the higher sequence counts. "crc" is the CRC32C of
- * all that precedes it. Magic, version, copy, sequence, sidecar_uuid and crc stay
- * at their places in all versions.
+ * all that precedes it. Magic, version, copy, sequence, sidecar_uuid, page_seed
+ * and crc stay at their places in all versions.
  */
 struct vaio_sc_disk_super {
 	__u8	magic[VAIO_SC_MAGIC_LEN];
@@ -119,7 +119,7 @@ struct vaio_sc_disk_super {
 	__le64	disk_bytes;		/* size of the disk on it; 0 until the first start */
 	__le32	block_size;		/* of the disk: 512 or 4096 */
 	__le32	identity_kind;		/* enum vaio_sc_identity_kind */
-	__u8	identity[VAIO_SC_IDENTITY_LEN];	/* printable, padded with NULs */
+	__u8	identity[VAIO_SC_IDENTITY_LEN];	/* no blank, no backslash; padded with NULs */
 
 	__u8	owner_host[VAIO_SC_ID_LEN];	/* /etc/machine-id */
 	__u8	owner_boot[VAIO_SC_ID_LEN];	/* boot_id of that host */
