@@ -116,6 +116,11 @@ static void emit_ima(struct vaio_stack *stack, char *result, unsigned int maxlen
 
 /**
  * vaio_target_status - status() of the target
+ * @ti: the target
+ * @type: info, table or IMA
+ * @flags: not used
+ * @result: where to write
+ * @maxlen: room in @result, bytes
  *
  * May sleep; never waits for I/O.
  */
@@ -182,6 +187,11 @@ static int message_event(struct vaio_disk *disk, unsigned int argc, char **argv,
 
 /**
  * vaio_target_message - message() of the target
+ * @ti: the target
+ * @argc: number of words
+ * @argv: the words
+ * @result: where to write
+ * @maxlen: room in @result, bytes
  *
  * Does what netlink does. Runs under the live table's SRCU: may sleep, never
  * waits for I/O or a filter. Return: 1 with an answer in @result, 0, or an errno.

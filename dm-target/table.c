@@ -275,6 +275,8 @@ static unsigned int io_size(const struct vaio_stack *stack)
 /**
  * vaio_table_parse - fill in a stack from the words of a table
  * @stack: zeroed but for ti
+ * @argc: number of words
+ * @argv: the words
  * @error: gets a sentence on failure
  *
  * May sleep. On failure the caller frees with vaio_table_free().
@@ -348,6 +350,7 @@ int vaio_table_parse(struct vaio_stack *stack, unsigned int argc, char **argv, c
 
 /**
  * vaio_table_free - undo vaio_table_parse(), whole or half done
+ * @stack: the stack
  *
  * May sleep.
  */

@@ -175,20 +175,30 @@ struct vaio_disk {
 extern struct mutex vaio_disks_lock;
 extern struct list_head vaio_disks;
 
+/* main.c: who this host is, for sidecars */
+#define VAIO_HOST_ID_LEN	16
+int vaio_host_parse(const char *text, u8 *id);
+int vaio_host_identity(u8 *host, u8 *boot);
+
 /* registry.c */
 const struct vaio_filter *vaio_filter_get(const char *name, struct module **owner);
 void vaio_filter_put(const struct vaio_filter *filter, struct module *owner);
 bool vaio_exclusive_classes(void);
 unsigned int vaio_filter_count(void);
-/* Calls fn for each registered filter under the registry's lock; non-zero ends the walk. */
-int vaio_filter_walk(int (*fn)(const struct vaio_filter *f, unsigned int slots, void *arg), void *arg);
+int vaio_filter_walk(int (*fn)(const struct vaio_filter *filter, void *arg), void *arg);
+bool vaio_name_valid(const char *name);
+const char *vaio_filter_check_io(const struct vaio_filter *filter, u32 submit, u32 complete,
+				 u32 enter, unsigned int io_size);
 const char *vaio_class_name(enum vaio_class class);
 const char *vaio_kind_name(enum vaio_kind kind);
 
 /* cfg.c: a table's words for one slot */
-struct vaio_slot_cfg *vaio_cfg_new(const char *filter, const struct vaio_geometry *geo,
-				   unsigned int nr_props, char **words, char **error);
+struct vaio_slot_cfg *vaio_cfg_new(const char *name, const struct vaio_geometry *geo,
+				   unsigned int nr_words, char **words, char **error);
 void vaio_cfg_put(struct vaio_slot_cfg *cfg);
+/* Sentences that outlive what they speak of and need no freeing. */
+__printf(1, 2) char *vaio_error(const char *fmt, ...);
+__printf(1, 0) char *vaio_verror(const char *fmt, va_list args);
 
 /* disk.c */
 struct vaio_disk *vaio_disk_get_for_table(const uuid_t *uuid, struct mapped_device *md,
@@ -220,6 +230,7 @@ void vaio_stack_resume(struct vaio_stack *stack);
 void vaio_stack_presuspend(struct vaio_stack *stack);
 void vaio_stack_presuspend_undo(struct vaio_stack *stack);
 void vaio_stack_postsuspend(struct vaio_stack *stack);
+void vaio_plans_build(struct vaio_stack *stack, struct vaio_slot *const *slots);
 /* Last table gone: stop and free what the disk still owns. */
 void vaio_slots_teardown(struct vaio_disk *disk);
 
@@ -229,6 +240,7 @@ int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan
 int vaio_stack_end_io_hooked(struct vaio_io *io, blk_status_t *error);
 void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *clone);
 void vaio_io_down(struct vaio_io *io);
+void vaio_io_submit(struct vaio_io *io);
 void vaio_io_up(struct vaio_io *io);
 
 /* own.c: own I/O */
@@ -243,35 +255,66 @@ enum vaio_verdict vaio_flush_leave(struct vaio_slot *slot, struct vaio_io *io);
 enum vaio_verdict vaio_flush_mark(struct vaio_slot *slot, struct vaio_io *io);
 
 /* event.c */
+#define VAIO_EVENT_DEADLINE_MIN	100	/* of a prepare, milliseconds */
+#define VAIO_EVENT_DEADLINE_MAX	600000
+#define VAIO_EVENT_DEADLINE	30000
+
+/**
+ * struct vaio_event_info - an event as it is at one moment
+ * @token: names it
+ * @uuid: of the disk
+ * @name: of the disk
+ * @type: enum vaio_event_type
+ * @phase: enum vaio_event_phase
+ * @status: enum vaio_event_status
+ * @deadline_ms: of a prepare
+ * @filter: the first filter that answered with an error; empty: none
+ * @error: negative errno of that answer, or why the event ended
+ * @reason: for people, empty when there is nothing to say
+ * @arg: of the poster
+ * @time_ns: CLOCK_REALTIME of the last change
+ */
+struct vaio_event_info {
+	u64			token;
+	uuid_t			uuid;
+	char			name[VAIO_DEVNAME_LEN];
+	enum vaio_event_type	type;
+	enum vaio_event_phase	phase;
+	enum vaio_event_status	status;
+	unsigned int		deadline_ms;
+	char			filter[VAIO_NAME_LEN];
+	int			error;
+	char			reason[VAIO_REASON_LEN];
+	char			arg[VAIO_VALUE_LEN];
+	u64			time_ns;
+};
+
 struct vaio_event_queue *vaio_events_new(struct vaio_disk *disk);
 void vaio_events_free(struct vaio_event_queue *q);
-/**
- * vaio_event_post - post an event to a disk's filters
- * @deadline_ms: of a prepare
- * @prepare: token of the prepare that a commit or abort belongs to, 0 else
- *
- * Queues and returns. May sleep for memory only. Return: 0 and *token, or
- * -EBUSY (queue full), -ENOENT (no such prepare), -EALREADY (it has ended),
- * -EINVAL.
- */
 int vaio_event_post(struct vaio_disk *disk, enum vaio_event_type type, enum vaio_event_phase phase,
 		    const char *arg, unsigned int deadline_ms, u64 prepare, u64 *token);
+int vaio_event_find(u64 token, struct vaio_event_info *info);
 /* Wait for a running hook of the slot and deliver nothing to it any more. */
 void vaio_event_forget_slot(struct vaio_slot *slot);
+bool vaio_event_can_prepare(enum vaio_event_type type);
 int vaio_events_init(void);
 void vaio_events_exit(void);
 const char *vaio_event_type_name(enum vaio_event_type type);
 const char *vaio_event_phase_name(enum vaio_event_phase phase);
+const char *vaio_event_status_name(enum vaio_event_status status);
 int vaio_event_type_from_name(const char *name);
 int vaio_event_phase_from_name(const char *name);
 
 /* netlink.c */
 int vaio_netlink_init(void);
 void vaio_netlink_exit(void);
+void vaio_netlink_notify(const struct vaio_event_info *info);
 
 /* claim.c */
 /* -EBUSY with *error naming the other's role and disk. Claims of one disk and role may overlap (reload). */
 int vaio_claim_add(struct vaio_claim *claim, char *error, size_t len);
+void vaio_claim_fill(struct vaio_claim *claim, struct block_device *bdev, sector_t start,
+		     sector_t sectors, enum vaio_role role, const uuid_t *uuid);
 void vaio_claim_del(struct vaio_claim *claim);
 
 /* stats.c */

@@ -80,6 +80,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_get);
 
 /**
  * vaio_disk_put - drop a reference
+ * @disk: the disk
  *
  * May sleep.
  */
@@ -105,6 +106,7 @@ static struct vaio_disk *find_locked(const uuid_t *uuid)
  * @uuid: of the disk
  * @md: device-mapper's device of the table
  * @error: gets a sentence on failure, @len bytes
+ * @len: room in @error, bytes
  *
  * Makes the disk if there is none. May sleep.
  * Return: the disk with a reference for the table, or ERR_PTR: -EBUSY when the
@@ -146,6 +148,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_get_for_table);
 
 /**
  * vaio_disk_put_table - a table is gone
+ * @disk: the disk
  *
  * With the last one the slots go too. May sleep and do I/O.
  */
@@ -166,6 +169,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_put_table);
 
 /**
  * vaio_disk_refresh_name - take device-mapper's name of the disk, which may have changed
+ * @disk: the disk
  *
  * Only while a table holds the disk. May sleep.
  */
@@ -182,6 +186,7 @@ void vaio_disk_refresh_name(struct vaio_disk *disk)
 
 /**
  * vaio_disk_find - a disk by UUID
+ * @uuid: of the disk
  *
  * Return: the disk with a reference, or NULL.
  */
@@ -199,6 +204,7 @@ struct vaio_disk *vaio_disk_find(const uuid_t *uuid)
 
 /**
  * vaio_disk_find_name - a disk by its device-mapper name
+ * @name: device-mapper's
  *
  * Return: the disk with a reference, or NULL.
  */
@@ -313,6 +319,8 @@ EXPORT_SYMBOL_GPL(vaio_slot_state_name);
 
 /**
  * vaio_disk_set_state - change the state and tell
+ * @disk: the disk
+ * @state: the new one
  * @reason: a sentence for people, or NULL
  *
  * May sleep; takes disk->lock.
@@ -334,6 +342,7 @@ void vaio_disk_set_state(struct vaio_disk *disk, enum vaio_disk_state state, con
 
 /**
  * vaio_disk_degraded - a filter says that something is wrong, though I/O goes on
+ * @disk: the disk
  * @reason: a sentence for people
  *
  * May sleep.
@@ -347,6 +356,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_degraded);
 
 /**
  * vaio_disk_recovered - it is well again
+ * @disk: the disk
  *
  * May sleep.
  */
@@ -364,6 +374,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_recovered);
 
 /**
  * vaio_disk_slot - the slot of a filter
+ * @disk: the disk
  * @filter: its name
  *
  * Context: disk->lock held. Return: the slot or NULL.
@@ -394,10 +405,12 @@ static void slot_names(struct vaio_disk *disk, char *buf, size_t len)
 
 /**
  * vaio_disk_set - change a live property of a slot
+ * @disk: the disk
  * @filter: which slot
  * @name: property
  * @value: its new value
  * @error: gets a sentence on failure, @len bytes
+ * @len: room in @error, bytes
  *
  * May sleep, never waits for I/O. Return: 0, -ENOENT (no such filter here),
  * -EOPNOTSUPP (has no live properties), or what the filter answered.
@@ -433,6 +446,7 @@ EXPORT_SYMBOL_GPL(vaio_disk_set);
 
 /**
  * vaio_disk_charge - let an own bio that serves no guest io pay with the disk's account
+ * @disk: the disk
  * @bio: gets the cgroup of the guest io that was served last
  */
 void vaio_disk_charge(struct vaio_disk *disk, struct bio *bio)

@@ -166,13 +166,20 @@ static void aim(const struct vaio_stack *stack, struct vaio_io *io, struct bio *
 	bio->bi_iter.bi_sector = stack->start + io->sector;
 }
 
-/* The bottom, anywhere but in map() with the clone itself. */
-static void submit_bottom(struct vaio_io *io)
+/**
+ * vaio_io_submit - the bottom: send what is to go down to the backing device
+ * @io: the io
+ *
+ * Everywhere but in map() with the clone itself. Process context where a bio
+ * may be submitted. The io may be gone on return.
+ */
+void vaio_io_submit(struct vaio_io *io)
 {
 	const struct vaio_stack *stack = io->plan->stack;
 	struct bio *bio = io->bio;
 	struct bio *clone = io->clone;
 
+	VAIO_KUNIT_STUB(vaio_io_submit, io);
 	if (bio != clone) {
 		bio->bi_private = io;
 		bio->bi_end_io = substitute_end_io;
@@ -191,6 +198,7 @@ static void submit_bottom(struct vaio_io *io)
 	else
 		dm_submit_bio_remap(clone, bio == clone ? NULL : bio);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_io_submit);
 
 /**
  * vaio_io_down - go on downward from io->next
@@ -201,7 +209,7 @@ void vaio_io_down(struct vaio_io *io)
 {
 	switch (run_down(io)) {
 	case RUN_THROUGH:
-		submit_bottom(io);
+		vaio_io_submit(io);
 		break;
 	case RUN_ENDED:
 		vaio_io_up(io);
@@ -232,7 +240,7 @@ int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan
 			aim(stack, io, clone);
 			return DM_MAPIO_REMAPPED;
 		}
-		submit_bottom(io);
+		vaio_io_submit(io);
 		break;
 	case RUN_ENDED:
 		vaio_io_up(io);

@@ -97,6 +97,8 @@ EXPORT_SYMBOL_GPL(vaio_own_alloc);
 
 /**
  * vaio_own_free - give back an own bio that was not submitted
+ * @slot: whose bio it is
+ * @bio: the bio
  */
 void vaio_own_free(struct vaio_slot *slot, struct bio *bio)
 {
@@ -144,6 +146,7 @@ EXPORT_SYMBOL_GPL(vaio_submit_below);
 
 /**
  * vaio_own_finish - an own bio is done and unwound
+ * @io: the io
  *
  * Any context.
  */

@@ -201,7 +201,14 @@ static void build_standby(struct vaio_stack *stack)
 	}
 }
 
-static void build_plans(struct vaio_stack *stack, struct vaio_slot *const *slots)
+/**
+ * vaio_plans_build - what each kind of request meets in a stack
+ * @stack: gets plan[] and plans[]
+ * @slots: of the disk, by class; with their configurations adopted
+ *
+ * Only while no io is in flight.
+ */
+void vaio_plans_build(struct vaio_stack *stack, struct vaio_slot *const *slots)
 {
 	unsigned int kind;
 	int c;
@@ -217,6 +224,7 @@ static void build_plans(struct vaio_stack *stack, struct vaio_slot *const *slots
 	for (kind = 0; kind < __VAIO_KIND_COUNT; kind++)
 		build_plan(stack, slots, kind);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_plans_build);
 
 /* --- sidecar ------------------------------------------------------------------ */
 
@@ -423,7 +431,7 @@ static void transition_commit(struct vaio_stack *stack, const unsigned int *offs
 		if (slot->filter->adopt)
 			slot->filter->adopt(slot, cfg);
 	}
-	build_plans(stack, disk->slots);
+	vaio_plans_build(stack, disk->slots);
 	disk->stack = stack;
 	disk->sectors = stack->geo.sectors;
 	disk->offset = stack->geo.offset;
