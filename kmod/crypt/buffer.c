@@ -17,11 +17,11 @@
 #include <linux/percpu_counter.h>
 #include "crypt.h"
 
-#define CRYPT_MEMORY_PERCENT	2
 #define CRYPT_STASH_PAGES	64
 
-static_assert(CRYPT_MAX_PAGES <= BIO_MAX_VECS);
-static_assert(CRYPT_MAX_PAGES * sizeof(struct bio_vec) <= PAGE_SIZE);
+static unsigned long crypt_max_pages;
+module_param_named(max_pages, crypt_max_pages, ulong, 0644);
+MODULE_PARM_DESC(max_pages, "Most pages for the ciphertext of writes in flight on all disks, beside a reserve for each; default: 2 percent of memory");
 
 /* @lock: also against interrupts, for writes complete in any context. */
 struct crypt_stash {
@@ -36,14 +36,14 @@ static DEFINE_PER_CPU(struct crypt_stash, crypt_stash) = {
 
 /* Pages from the page allocator, stashed ones included. */
 static struct percpu_counter crypt_nr_pages;
-static unsigned long crypt_max_pages;
 
 static struct page *crypt_page_alloc(gfp_t gfp)
 {
 	struct page *page;
 
 	/* mempool_alloc() sets __GFP_NORETRY; filling a reserve does not and may pass the limit. */
-	if (unlikely(percpu_counter_read_positive(&crypt_nr_pages) >= crypt_max_pages) &&
+	if (unlikely(percpu_counter_read_positive(&crypt_nr_pages) >=
+		     READ_ONCE(crypt_max_pages)) &&
 	    (gfp & __GFP_NORETRY))
 		return NULL;
 	page = alloc_page(gfp);
@@ -68,11 +68,24 @@ static void crypt_reserve_free(void *page, void *unused)
 	crypt_page_free(page);
 }
 
-/* One write of the largest size and its page table. */
-int crypt_buffer_init(mempool_t *reserve)
+/* Reserves do not count: however many disks there are, the rest can be had. */
+int crypt_reserve_init(mempool_t *reserve)
 {
-	return mempool_init(reserve, CRYPT_MAX_PAGES + 1, crypt_reserve_alloc,
-			    crypt_reserve_free, NULL);
+	int r = mempool_init(reserve, CRYPT_MAX_PAGES, crypt_reserve_alloc,
+			     crypt_reserve_free, NULL);
+
+	if (!r)
+		percpu_counter_sub(&crypt_nr_pages, CRYPT_MAX_PAGES);
+	return r;
+}
+
+/* No write is in flight. Copes with a reserve that crypt_reserve_init() did not make. */
+void crypt_reserve_exit(mempool_t *reserve)
+{
+	if (!mempool_initialized(reserve))
+		return;
+	percpu_counter_add(&crypt_nr_pages, CRYPT_MAX_PAGES);
+	mempool_exit(reserve);
 }
 
 static bool crypt_reserve_full(mempool_t *reserve)
@@ -80,18 +93,7 @@ static bool crypt_reserve_full(mempool_t *reserve)
 	return READ_ONCE(reserve->curr_nr) >= reserve->min_nr;
 }
 
-static unsigned int crypt_nr_vecs(unsigned int len)
-{
-	return DIV_ROUND_UP(len, PAGE_SIZE);
-}
-
-/* The page table of a write, and whose page it is in; NULL: it is inline. */
-static struct page *crypt_table_page(struct crypt_io *ci)
-{
-	return ci->bio.bi_io_vec == ci->vecs ? NULL : virt_to_page(ci->bio.bi_io_vec);
-}
-
-static void crypt_buffer_bio(struct crypt_io *ci, struct bio_vec *vecs, unsigned int len)
+static void crypt_buffer_bio(struct crypt_io *ci, unsigned int len)
 {
 	struct bio *from = ci->source;
 
@@ -99,17 +101,18 @@ static void crypt_buffer_bio(struct crypt_io *ci, struct bio_vec *vecs, unsigned
 	 * No device: the framework sets it at the bottom. A polled submitter
 	 * polls its own bio and would never find this one.
 	 */
-	bio_init(&ci->bio, NULL, vecs, crypt_nr_vecs(len), from->bi_opf & ~REQ_POLLED);
+	bio_init(&ci->bio, NULL, ci->vecs, ARRAY_SIZE(ci->vecs), from->bi_opf & ~REQ_POLLED);
 	ci->bio.bi_ioprio = from->bi_ioprio;
 	ci->bio.bi_iter.bi_size = len;
 }
 
-static void crypt_buffer_add(struct crypt_io *ci, struct page *page, unsigned int len)
+/* Returns what is still missing of @len. */
+static unsigned int crypt_buffer_add(struct crypt_io *ci, struct page *page, unsigned int len)
 {
-	unsigned int n = ci->bio.bi_vcnt++;
+	unsigned int part = min_t(unsigned int, len, PAGE_SIZE);
 
-	bvec_set_page(&ci->bio.bi_io_vec[n], page,
-		      min_t(unsigned int, len - n * PAGE_SIZE, PAGE_SIZE), 0);
+	bvec_set_page(&ci->vecs[ci->bio.bi_vcnt++], page, part, 0);
+	return len - part;
 }
 
 /* From the stash, else from the page allocator; never waits. */
@@ -134,41 +137,27 @@ static struct page *crypt_page_try(void)
  */
 bool crypt_buffer_try(struct crypt_io *ci, unsigned int len)
 {
-	unsigned int nr = crypt_nr_vecs(len);
-	struct bio_vec *vecs = ci->vecs;
 	struct page *page;
 
-	if (unlikely(nr > CRYPT_INLINE_PAGES)) {
-		page = crypt_page_try();
-		if (!page)
-			return false;
-		vecs = page_address(page);
-	}
-	crypt_buffer_bio(ci, vecs, len);
+	crypt_buffer_bio(ci, len);
 	do {
 		page = crypt_page_try();
 		if (unlikely(!page)) {
 			crypt_buffer_free(ci);
 			return false;
 		}
-		crypt_buffer_add(ci, page, len);
-	} while (ci->bio.bi_vcnt < nr);
+		len = crypt_buffer_add(ci, page, len);
+	} while (len);
 	return true;
 }
 
 /* The same, waiting for memory; the slot's worker only. */
 void crypt_buffer_wait(struct crypt_io *ci, unsigned int len)
 {
-	mempool_t *reserve = &ci->cs->pages;
-	unsigned int nr = crypt_nr_vecs(len);
-	struct bio_vec *vecs = ci->vecs;
-
-	if (nr > CRYPT_INLINE_PAGES)
-		vecs = page_address(mempool_alloc(reserve, GFP_NOIO));
-	crypt_buffer_bio(ci, vecs, len);
+	crypt_buffer_bio(ci, len);
 	do {
-		crypt_buffer_add(ci, mempool_alloc(reserve, GFP_NOIO), len);
-	} while (ci->bio.bi_vcnt < nr);
+		len = crypt_buffer_add(ci, mempool_alloc(&ci->cs->pages, GFP_NOIO), len);
+	} while (len);
 }
 
 static void crypt_page_put(mempool_t *reserve, struct page *page)
@@ -194,20 +183,17 @@ static void crypt_page_put(mempool_t *reserve, struct page *page)
 void crypt_buffer_free(struct crypt_io *ci)
 {
 	mempool_t *reserve = &ci->cs->pages;
-	struct page *table = crypt_table_page(ci);
 	unsigned int i;
 
 	for (i = 0; i < ci->bio.bi_vcnt; i++)
-		crypt_page_put(reserve, ci->bio.bi_io_vec[i].bv_page);
-	if (unlikely(table))
-		crypt_page_put(reserve, table);
+		crypt_page_put(reserve, ci->vecs[i].bv_page);
 	bio_uninit(&ci->bio);
 }
 
 int crypt_buffers_init(void)
 {
-	crypt_max_pages = mult_frac(totalram_pages() - totalhigh_pages(),
-				    CRYPT_MEMORY_PERCENT, 100);
+	if (!crypt_max_pages)
+		crypt_max_pages = mult_frac(totalram_pages() - totalhigh_pages(), 2, 100);
 	return percpu_counter_init(&crypt_nr_pages, 0, GFP_KERNEL);
 }
 

@@ -90,7 +90,7 @@ int crypt_convert(struct crypt_io *ci)
 		if (write) {
 			unsigned int pos = ci->bio.bi_iter.bi_size - ci->left.bi_size;
 
-			sg_set_page(&ci->dst, ci->bio.bi_io_vec[pos >> PAGE_SHIFT].bv_page, size,
+			sg_set_page(&ci->dst, ci->vecs[pos >> PAGE_SHIFT].bv_page, size,
 				    offset_in_page(pos));
 		}
 		crypt_tweak(ci->iv, ci->sector, layout->iv_shift);

@@ -30,15 +30,16 @@
 
 #define CRYPT_CIPHER		"aes-xts-plain64"
 
-/* The largest read or write that this slot takes, and the pages of one. */
-#define CRYPT_MAX_BYTES		SZ_1M
-#define CRYPT_MAX_PAGES		(CRYPT_MAX_BYTES / PAGE_SIZE)
+/*
+ * The largest read or write that this slot takes, and the pages of one. With
+ * larger ones the device would wait longer for the first byte, and the reserve
+ * of every slot would have to hold one.
+ */
+#define CRYPT_MAX_BYTES		SZ_128K
+#define CRYPT_MAX_PAGES		DIV_ROUND_UP(CRYPT_MAX_BYTES, PAGE_SIZE)
 
 /* A softirq decrypts up to this much; more goes to a worker. */
 #define CRYPT_SOFTIRQ_BYTES	SZ_64K
-
-/* A write with more pages keeps its page table in one page more. */
-#define CRYPT_INLINE_PAGES	8
 
 /**
  * struct crypt_params - the words of a table
@@ -194,7 +195,7 @@ struct crypt_io {
 	struct work_struct	work;
 
 	struct bio		bio;
-	struct bio_vec		vecs[CRYPT_INLINE_PAGES];
+	struct bio_vec		vecs[CRYPT_MAX_PAGES];
 
 	struct skcipher_request	req;
 };
@@ -212,7 +213,8 @@ static inline unsigned int crypt_io_size(struct crypto_skcipher *tfm)
 }
 
 /* buffer.c */
-int crypt_buffer_init(mempool_t *reserve);
+int crypt_reserve_init(mempool_t *reserve);
+void crypt_reserve_exit(mempool_t *reserve);
 bool crypt_buffer_try(struct crypt_io *ci, unsigned int len);
 void crypt_buffer_wait(struct crypt_io *ci, unsigned int len);
 void crypt_buffer_free(struct crypt_io *ci);

@@ -106,7 +106,7 @@ static void crypt_detach(struct vaio_slot *slot)
 	vaio_disk_offer_transform(slot, NULL);
 	if (cs->wq)
 		destroy_workqueue(cs->wq);
-	mempool_exit(&cs->pages);
+	crypt_reserve_exit(&cs->pages);
 	free_percpu(cs->stats);
 	mutex_destroy(&cs->state_lock);
 	kfree(cs);
@@ -130,7 +130,7 @@ static int crypt_attach(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 	cs->stats = alloc_percpu(struct crypt_stats);
 	/* Its rescuer lets a parked write go on when no thread can be made. */
 	cs->wq = alloc_ordered_workqueue("vaio-crypt-w", WQ_MEM_RECLAIM);
-	if (!cs->stats || !cs->wq || crypt_buffer_init(&cs->pages)) {
+	if (!cs->stats || !cs->wq || crypt_reserve_init(&cs->pages)) {
 		crypt_detach(slot);
 		return -ENOMEM;
 	}
