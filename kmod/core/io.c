@@ -133,6 +133,7 @@ static void io_finish(struct vaio_io *io)
 
 /**
  * vaio_io_up - unwind from io->next and end the io
+ * @io: the io
  *
  * Any context. The io may be gone on return.
  */
@@ -202,6 +203,7 @@ VAIO_EXPORT_FOR_KUNIT(vaio_io_submit);
 
 /**
  * vaio_io_down - go on downward from io->next
+ * @io: the io
  *
  * Process context where a bio may be submitted. The io may be gone on return.
  */
@@ -221,6 +223,10 @@ void vaio_io_down(struct vaio_io *io)
 
 /**
  * vaio_stack_map_hooked - the map() of a request that a slot wants to see
+ * @stack: the stack
+ * @plan: for this kind of request
+ * @clone: device-mapper's clone
+ * @io: the io
  *
  * Context: device-mapper's map(). Never sleeps.
  * Return: DM_MAPIO_*.
@@ -254,6 +260,7 @@ EXPORT_SYMBOL_GPL(vaio_stack_map_hooked);
 
 /**
  * vaio_stack_end_io_hooked - the end_io() of a request that a slot wants to see
+ * @io: the io
  * @error: of the request; a slot may change it
  *
  * Any context. Return: DM_ENDIO_*.

@@ -27,6 +27,7 @@
  * @fresh: slots made for this table
  * @gone: slots that it has no place for; freed when it has started
  * @bios: for own I/O, sized for this table
+ * @reason: why it failed, a sentence
  */
 struct transition {
 	struct vaio_slot	*fresh[VAIO_MAX_SLOTS];
@@ -493,6 +494,7 @@ bad:
 
 /**
  * vaio_stack_preresume - make a table live, or leave all as it was
+ * @stack: the stack
  *
  * Called again with the same stack after a plain suspend. No io is in flight.
  * May sleep and do I/O. Return: 0 or a negative errno, logged with its reason.
@@ -578,6 +580,7 @@ static void unquiesce_slots(struct vaio_disk *disk)
 
 /**
  * vaio_stack_resume - I/O may flow
+ * @stack: the stack
  *
  * Cannot fail. May sleep.
  */
@@ -593,6 +596,7 @@ EXPORT_SYMBOL_GPL(vaio_stack_resume);
 
 /**
  * vaio_stack_presuspend - stop what keeps I/O waiting
+ * @stack: the stack
  *
  * I/O is still arriving, and freezing a filesystem above will make more. May
  * sleep, bounded by what the filters declare.
@@ -623,6 +627,7 @@ EXPORT_SYMBOL_GPL(vaio_stack_presuspend);
 
 /**
  * vaio_stack_presuspend_undo - the suspend was given up
+ * @stack: the stack
  */
 void vaio_stack_presuspend_undo(struct vaio_stack *stack)
 {
@@ -632,6 +637,7 @@ EXPORT_SYMBOL_GPL(vaio_stack_presuspend_undo);
 
 /**
  * vaio_stack_postsuspend - no guest io is left: commit metadata
+ * @stack: the stack
  *
  * May sleep and do I/O.
  */
@@ -658,6 +664,7 @@ EXPORT_SYMBOL_GPL(vaio_stack_postsuspend);
 
 /**
  * vaio_slots_teardown - the last table is gone
+ * @disk: the disk
  *
  * The slots are stopped, by postsuspend or because they never started. May
  * sleep and do I/O (the sidecar is marked clean).
