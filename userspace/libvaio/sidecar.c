@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "blockdev.h"
 #include "sidecar.h"
+#include "units.h"
 
 #define CHUNK		(1U << 20)	/* bytes read or written at once */
 #define EMPTY_BYTES	(128U << 10)	/* where signatures of other things are looked for */
@@ -24,214 +24,57 @@ static const unsigned int copy_offset[VAIO_SC_COPIES] = { VAIO_SC_COPY0, VAIO_SC
 
 /* --- ids ------------------------------------------------------------------ */
 
-int vaio_random_id(u8 *id, struct vaio_err *e)
-{
-	if (getrandom(id, VAIO_SC_ID_LEN, 0) != VAIO_SC_ID_LEN)
-		return vaio_fail_errno(e, VAIO_FAILED, "no random numbers");
-	id[6] = (id[6] & 0x0f) | 0x40;
-	id[8] = (id[8] & 0x3f) | 0x80;
-	return VAIO_OK;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* 32 hexadecimal digits; dashes where a UUID has them, or none. */
-static bool parse_hex(const char *text, bool dashes, u8 *id)
-{
-	for (int i = 0; i < VAIO_SC_ID_LEN; i++) {
-		int high, low;
-
-		if (dashes && (i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
-			return false;
-		high = hex_digit(text[0]);
-		low = high < 0 ? -1 : hex_digit(text[1]);
-		if (low < 0)
-			return false;
-		id[i] = high << 4 | low;
-		text += 2;
-	}
-	return *text == '\0';
-}
-
 int vaio_id_parse(const char *uuid, u8 *id, struct vaio_err *e)
 {
-	if (!parse_hex(uuid, true, id) || vaio_sc_id_is_nil(id))
-		return vaio_fail(e, VAIO_USAGE, "'%s' is not a UUID (8-4-4-4-12 hexadecimal digits, not all 0)",
-				 uuid);
-	return VAIO_OK;
+	char text[VAIO_SC_UUID_TEXT];
+	int rc = vaio_uuid_parse(uuid, text, e);
+	const char *p = text;
+
+	for (int i = 0; i < VAIO_SC_ID_LEN && !rc; i++, p += 2) {
+		p += *p == '-';
+		sscanf(p, "%2hhx", &id[i]);
+	}
+	if (!rc && vaio_sc_id_is_nil(id))
+		return vaio_fail(e, VAIO_USAGE, "'%s' is no UUID of anything", uuid);
+	return rc;
 }
 
-/* The first line of a small file, without its newline; false when it is empty or not there. */
-static bool read_line(const char *path, char *line, size_t size)
+int vaio_id_random(u8 *id, struct vaio_err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	char text[VAIO_SC_UUID_TEXT];
+	int rc = vaio_uuid_random(text, e);
 
-	if (fd < 0)
-		return false;
-	n = read(fd, line, size - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	line[n] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	return line[0] != '\0';
-}
-
-int vaio_host_id(u8 *id, struct vaio_err *e)
-{
-	char line[64];
-
-	if (!read_line("/etc/machine-id", line, sizeof(line)))
-		return vaio_fail(e, VAIO_FAILED, "/etc/machine-id is not there or empty; systemd-machine-id-setup makes it");
-	if (!parse_hex(line, false, id) || vaio_sc_id_is_nil(id))
-		return vaio_fail(e, VAIO_FAILED, "/etc/machine-id does not hold 32 hexadecimal digits");
-	return VAIO_OK;
+	return rc ? rc : vaio_id_parse(text, id, e);
 }
 
 /* --- backing devices -------------------------------------------------------- */
 
-/* Fills "kind:string". What cannot stand in a table line becomes '_'. */
-static void set_identity(struct vaio_backing *b, u32 kind, const char *string)
-{
-	int n = snprintf(b->identity, sizeof(b->identity), "%s:", vaio_sc_identity_kind_name(kind));
-
-	snprintf(b->identity + n, VAIO_SC_IDENTITY_LEN, "%s", string);
-	for (char *c = b->identity + n; *c; c++)
-		if (*c <= 0x20 || *c > 0x7e || *c == '\\')
-			*c = '_';
-}
-
-static int describe_file(const char *path, struct vaio_backing *b, struct vaio_err *e)
-{
-	struct statx sx;
-	char text[64];
-
-	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &sx))
-		return vaio_fail_errno(e, VAIO_FAILED, "%s", path);
-	/* a copy has another time of birth, whatever inode it gets */
-	if (sx.stx_mask & STATX_BTIME)
-		snprintf(text, sizeof(text), "%llu@%lld.%09u", (u64)sx.stx_ino,
-			 (long long)sx.stx_btime.tv_sec, sx.stx_btime.tv_nsec);
-	else
-		snprintf(text, sizeof(text), "%llu", (u64)sx.stx_ino);
-	set_identity(b, VAIO_SC_ID_FILE, text);
-	return VAIO_OK;
-}
-
-static bool sysfs_line(dev_t dev, const char *name, char *line, size_t size)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(dev), minor(dev), name);
-	return read_line(path, line, size);
-}
-
-static void kernel_name(dev_t dev, char *name, size_t size)
-{
-	char link[64], target[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(dev), minor(dev));
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0) {
-		snprintf(name, size, "%u:%u", major(dev), minor(dev));
-		return;
-	}
-	target[n] = '\0';
-	snprintf(name, size, "%.63s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
-}
-
-static int describe_device(dev_t dev, struct vaio_backing *b, struct vaio_err *e)
-{
-	char line[256], number[32], file[PATH_MAX];
-	unsigned int maj, min;
-	int rc;
-
-	if (sysfs_line(dev, "partition", number, sizeof(number)) &&
-	    sysfs_line(dev, "../dev", line, sizeof(line)) && sscanf(line, "%u:%u", &maj, &min) == 2) {
-		size_t n;
-
-		rc = describe_device(makedev(maj, min), b, e);
-		n = strlen(b->identity);
-		snprintf(b->identity + n, sizeof(b->identity) - n, "-part%.8s", number);
-		return rc;
-	}
-	if (sysfs_line(dev, "loop/backing_file", file, sizeof(file))) {
-		rc = describe_file(file, b, e);
-		if (!rc && sysfs_line(dev, "loop/offset", number, sizeof(number)) && strcmp(number, "0")) {
-			size_t n = strlen(b->identity);
-
-			snprintf(b->identity + n, sizeof(b->identity) - n, "+%.20s", number);
-		}
-		return rc;
-	}
-	if (sysfs_line(dev, "dm/uuid", line, sizeof(line))) {
-		if (!strncmp(line, "LVM-", 4))
-			set_identity(b, VAIO_SC_ID_LV, line + 4);
-		else if (!strncmp(line, "mpath-", 6))
-			set_identity(b, VAIO_SC_ID_WWN, line + 6);
-		else
-			set_identity(b, VAIO_SC_ID_OTHER, line);
-		return VAIO_OK;
-	}
-	if (sysfs_line(dev, "wwid", line, sizeof(line)) ||
-	    sysfs_line(dev, "device/wwid", line, sizeof(line))) {
-		set_identity(b, VAIO_SC_ID_WWN, line);
-		return VAIO_OK;
-	}
-	if (!sysfs_line(dev, "md/uuid", line, sizeof(line)) &&
-	    !sysfs_line(dev, "serial", line, sizeof(line)))
-		kernel_name(dev, line, sizeof(line));
-	set_identity(b, VAIO_SC_ID_OTHER, line);
-	return VAIO_OK;
-}
-
 int vaio_backing_describe(const char *path, struct vaio_backing *b, struct vaio_err *e)
 {
+	struct vaio_blockdev dev;
 	struct stat st;
-	int fd, size, rc = VAIO_FAILED;
-	u64 bytes;
+	int rc;
 
 	memset(b, 0, sizeof(*b));
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st)) {
-		rc = vaio_fail_errno(e, errno == ENOENT ? VAIO_NOTFOUND : VAIO_FAILED, "%s", path);
-		goto out;
-	}
+	if (stat(path, &st))
+		return vaio_fail_errno(e, errno == ENOENT ? VAIO_NOTFOUND : VAIO_FAILED, "'%s'", path);
 	if (S_ISREG(st.st_mode)) {
 		b->bytes = st.st_size / 512 * 512;
 		b->block_size = 512;
 		b->dev = st.st_dev;
 		b->ino = st.st_ino;
-		rc = describe_file(path, b, e);
-	} else if (S_ISBLK(st.st_mode)) {
-		if (ioctl(fd, BLKGETSIZE64, &bytes) || ioctl(fd, BLKSSZGET, &size)) {
-			vaio_fail_errno(e, rc, "%s", path);
-			goto out;
-		}
-		b->bytes = bytes;
-		b->block_size = size;
-		b->dev = st.st_rdev;
-		rc = describe_device(st.st_rdev, b, e);
+		rc = vaio_file_identity(path, b->identity, sizeof(b->identity), e);
 	} else {
-		vaio_fail(e, rc, "%s: is neither a block device nor a file", path);
-		goto out;
+		rc = vaio_blockdev_get(path, &dev, e);
+		if (rc)
+			return rc;
+		b->bytes = dev.bytes;
+		b->block_size = dev.block_size;
+		b->dev = dev.dev;
+		rc = vaio_blockdev_identity(dev.dev, b->identity, sizeof(b->identity), e);
 	}
 	if (!rc && !b->bytes)
-		rc = vaio_fail(e, VAIO_FAILED, "%s: has no size", path);
-out:
-	if (fd >= 0)
-		close(fd);
+		return vaio_fail(e, VAIO_FAILED, "'%s' has no size", path);
 	return rc;
 }
 
@@ -250,7 +93,7 @@ static bool loop_of(dev_t dev, ino_t ino, char *name, size_t size)
 		if (strncmp(d->d_name, "loop", 4))
 			continue;
 		snprintf(path, sizeof(path), "/sys/block/%.64s/loop/backing_file", d->d_name);
-		found = read_line(path, file, sizeof(file)) && !stat(file, &st) &&
+		found = vaio_read_line(path, file, sizeof(file)) && !stat(file, &st) &&
 			st.st_dev == dev && st.st_ino == ino;
 		if (found)
 			snprintf(name, size, "/dev/%.32s", d->d_name);
@@ -260,32 +103,13 @@ static bool loop_of(dev_t dev, ino_t ino, char *name, size_t size)
 	return found;
 }
 
-/* Who holds a block device, for the message. */
-static void holders_of(dev_t dev, char *text, size_t size)
-{
-	char path[64];
-	struct dirent *d;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/holders", major(dev), minor(dev));
-	dir = opendir(path);
-	text[0] = '\0';
-	while (dir && (d = readdir(dir))) {
-		size_t n = strlen(text);
-
-		if (d->d_name[0] != '.')
-			snprintf(text + n, size - n, "%s%.64s", n ? ", " : " by ", d->d_name);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 static int in_use(const struct vaio_scfile *f, struct vaio_err *e)
 {
-	char who[256];
+	char users[512];
 
-	holders_of(f->dev, who, sizeof(who));
-	return vaio_fail(e, VAIO_INUSE, "sidecar %s: is in use%s", f->path, who);
+	vaio_blockdev_users(f->dev, users, sizeof(users));
+	return vaio_fail(e, VAIO_INUSE, "sidecar %s: is in use: %s", f->path,
+			 users[0] ? users : "the kernel says so, by whom is not visible from here");
 }
 
 static int open_block(struct vaio_scfile *f, enum vaio_scfile_mode mode, struct vaio_err *e)
@@ -517,7 +341,7 @@ static int check_empty(const struct vaio_scfile *f, struct vaio_err *e)
 {
 	struct vaio_sc_super *sb = malloc(sizeof(*sb));
 	size_t bytes = f->bytes < EMPTY_BYTES ? f->bytes / VAIO_SC_PAGE * VAIO_SC_PAGE : EMPTY_BYTES;
-	char uuid[VAIO_SC_UUID_TEXT];
+	char uuid[VAIO_SC_UUID_TEXT], signature[64];
 	u8 *buf = NULL;
 	int rc;
 
@@ -542,10 +366,14 @@ static int check_empty(const struct vaio_scfile *f, struct vaio_err *e)
 	if (!buf)
 		return VAIO_FAILED;
 	rc = read_at(f, 0, buf, bytes, e);
-	for (size_t i = 0; !rc && i < bytes; i++)
-		if (buf[i])
-			rc = vaio_fail(e, VAIO_REFUSED, "sidecar %s: is not empty (byte %zu); --force overwrites it",
-				       f->path, i);
+	for (size_t i = 0; !rc && i < bytes; i++) {
+		if (!buf[i])
+			continue;
+		if (vaio_signature(f->path, signature, sizeof(signature), NULL) || !signature[0])
+			snprintf(signature, sizeof(signature), "data at byte %zu", i);
+		rc = vaio_fail(e, VAIO_REFUSED, "sidecar %s: is not empty (%s); --force overwrites it",
+			       f->path, signature);
+	}
 	free(buf);
 	return rc;
 }
@@ -629,11 +457,11 @@ static int init_super(const struct vaio_scfile *f, const struct vaio_sidecar_par
 	if (vaio_sc_identity_parse(p->backing->identity, &sb->identity_kind, sb->identity,
 				   reason, sizeof(reason)))
 		return vaio_fail(e, VAIO_FAILED, "backing device: %s", reason);
-	rc = vaio_random_id(sb->sidecar_uuid, e);
+	rc = vaio_id_random(sb->sidecar_uuid, e);
 	if (!rc)
-		rc = vaio_random_id(sb->current_gen.id, e);
+		rc = vaio_id_random(sb->current_gen.id, e);
 	if (!rc)
-		rc = vaio_random_id(seed, e);
+		rc = vaio_id_random(seed, e);
 	if (rc)
 		return rc;
 	memcpy(&sb->page_seed, seed, sizeof(sb->page_seed));
@@ -679,13 +507,9 @@ int vaio_sidecar_adopt(struct vaio_sc_super *sb, const struct vaio_sidecar_adopt
 {
 	bool other_disk = a->disk_uuid && memcmp(a->disk_uuid, sb->disk_uuid, VAIO_SC_ID_LEN);
 	char host[VAIO_SC_UUID_TEXT], since[VAIO_SC_TIME_TEXT], reason[VAIO_SC_REASON];
-	bool mine;
-	u8 me[VAIO_SC_ID_LEN];
-	int rc = vaio_host_id(me, e);
+	bool mine = !memcmp(a->me, sb->owner_host, VAIO_SC_ID_LEN);
+	int rc;
 
-	if (rc)
-		return rc;
-	mine = !memcmp(me, sb->owner_host, VAIO_SC_ID_LEN);
 	vaio_sc_uuid_text(sb->owner_host, host);
 	vaio_sc_time_text(sb->owner_since, since);
 	if (!mine && sb->state != VAIO_SC_CLEAN && !a->force)
@@ -705,7 +529,7 @@ int vaio_sidecar_adopt(struct vaio_sc_super *sb, const struct vaio_sidecar_adopt
 		return vaio_fail(e, VAIO_FAILED, "backing device: %s", reason);
 
 	/* another UUID, so that this one and what it was copied from may both be in use */
-	rc = vaio_random_id(sb->sidecar_uuid, e);
+	rc = vaio_id_random(sb->sidecar_uuid, e);
 	if (rc)
 		return rc;
 	if (other_disk)
@@ -716,7 +540,7 @@ int vaio_sidecar_adopt(struct vaio_sc_super *sb, const struct vaio_sidecar_adopt
 		sb->disk_bytes = 0;
 	sb->flags |= VAIO_SC_F_MUST_COMPARE;
 	if (!mine && sb->state != VAIO_SC_CLEAN) {
-		memcpy(sb->owner_host, me, VAIO_SC_ID_LEN);
+		memcpy(sb->owner_host, a->me, VAIO_SC_ID_LEN);
 		memset(sb->owner_boot, 0, VAIO_SC_ID_LEN);
 		sb->owner_since = time(NULL);
 	}

@@ -17,18 +17,17 @@ struct vaio_backing {
 	char identity[VAIO_SC_IDENTITY_TEXT];	/* "kind:string" */
 	u64 bytes;
 	u32 block_size;
-	dev_t dev;		/* of the block device, or the file's filesystem */
-	ino_t ino;		/* of a file */
+	dev_t dev;		/* of the block device, or of the file's filesystem */
+	ino_t ino;		/* of a file, 0 else */
 };
 
 /* Looks at a block device or an image file. */
 int vaio_backing_describe(const char *path, struct vaio_backing *b, struct vaio_err *e);
 
-/* This host's id, from /etc/machine-id. */
-int vaio_host_id(u8 *id, struct vaio_err *e);
-
-int vaio_random_id(u8 *id, struct vaio_err *e);
+/* A UUID in its printed form, to the 16 bytes of the format. */
 int vaio_id_parse(const char *uuid, u8 *id, struct vaio_err *e);
+/* A random one. */
+int vaio_id_random(u8 *id, struct vaio_err *e);
 
 /* An open sidecar. */
 struct vaio_scfile {
@@ -84,6 +83,7 @@ int vaio_scfile_format(struct vaio_scfile *f, const struct vaio_sidecar_params *
 
 struct vaio_sidecar_adoption {
 	const struct vaio_backing *backing;
+	const u8 *me;		/* this host's id */
 	const u8 *disk_uuid;	/* NULL: as before */
 	bool force;		/* though another host owns it, or the disk was larger */
 	bool lose_dirty;	/* though a cache has dirty blocks */
