@@ -1,0 +1,860 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Generic netlink family "vaio": Documentation/netlink/vaio.yaml.
+ *
+ * CAP_NET_ADMIN is not the right to manage storage, so CAP_SYS_ADMIN is asked
+ * for as well, both in the initial user namespace. No handler waits for I/O: the
+ * longest it waits is for disk->lock.
+ *
+ * Attributes are checked by the policies for type and length. What has names for
+ * people (an event's type, its phase, a range) is checked by the handler, whose
+ * message can say them.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/netlink.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <net/genetlink.h>
+#include "core.h"
+
+/* The largest message about one disk, and the space of one part of a dump. */
+#define VAIO_NL_REPLY_MAX	(128 * 1024)
+#define VAIO_NL_DUMP_ALLOC	(32 * 1024)
+
+enum { VAIO_NL_GROUP_EVENTS };
+
+static struct genl_family vaio_family;
+static DEFINE_SPINLOCK(ntf_lock);	/* order of sequence numbers is order of sending */
+static u32 ntf_seq;
+
+/* A message for the requester that names attr. Returns err. */
+static __printf(4, 5) int refuse(struct netlink_ext_ack *extack, const struct nlattr *attr,
+				 int err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (extack) {
+		extack->_msg = vaio_verror(fmt, args);
+		if (attr)
+			NL_SET_BAD_ATTR(extack, attr);
+	}
+	va_end(args);
+	return err;
+}
+
+static int check_permission(const struct sk_buff *skb, struct netlink_ext_ack *extack)
+{
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
+		return 0;
+	return refuse(extack, NULL, -EPERM,
+		      "CAP_SYS_ADMIN and CAP_NET_ADMIN in the initial user namespace are needed");
+}
+
+static int vaio_nl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
+			    struct genl_info *info)
+{
+	return check_permission(skb, info->extack);
+}
+
+/* Where a dump goes on. Not an index: disks and filters come and go between two parts. */
+struct dump_pos {
+	bool	begun;
+	union {
+		uuid_t	uuid;
+		struct {
+			u8	class;
+			char	name[VAIO_NAME_LEN];
+		} filter;
+	};
+};
+static_assert(sizeof(struct dump_pos) <= sizeof(((struct netlink_callback *)NULL)->ctx));
+
+static struct dump_pos *dump_pos(struct netlink_callback *cb)
+{
+	return (struct dump_pos *)cb->ctx;
+}
+
+static int vaio_nl_dump_start(struct netlink_callback *cb)
+{
+	int err = check_permission(cb->skb, cb->extack);
+
+	if (err)
+		return err;
+	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
+		return refuse(cb->extack, NULL, -EINVAL, "a dump lists all and takes no attributes");
+	memset(cb->ctx, 0, sizeof(cb->ctx));
+	cb->min_dump_alloc = VAIO_NL_DUMP_ALLOC;
+	return 0;
+}
+
+/* Fills one message about obj; -EMSGSIZE when it does not fit. */
+typedef int (*fill_fn)(struct sk_buff *skb, void *obj);
+
+static int put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags, u8 cmd,
+		       fill_fn fill, void *obj)
+{
+	void *head = genlmsg_put(skb, portid, seq, &vaio_family, flags, cmd);
+	int err;
+
+	if (!head)
+		return -EMSGSIZE;
+	err = fill(skb, obj);
+	if (err) {
+		genlmsg_cancel(skb, head);
+		return err;
+	}
+	genlmsg_end(skb, head);
+	return 0;
+}
+
+static int dump_message(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
+			fill_fn fill, void *obj)
+{
+	return put_message(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, NLM_F_MULTI, cmd,
+			   fill, obj);
+}
+
+/* Answers a request, in a message as large as it takes. */
+static int reply(struct genl_info *info, u8 cmd, fill_fn fill, void *obj)
+{
+	size_t size = NLMSG_GOODSIZE;
+	struct sk_buff *skb;
+	int err;
+
+	do {
+		skb = nlmsg_new(size, GFP_KERNEL);
+		if (!skb)
+			return -ENOMEM;
+		err = put_message(skb, info->snd_portid, info->snd_seq, 0, cmd, fill, obj);
+		if (!err)
+			return genlmsg_reply(skb, info);
+		nlmsg_free(skb);
+		size *= 2;
+	} while (err == -EMSGSIZE && size <= VAIO_NL_REPLY_MAX);
+	if (err == -EMSGSIZE)
+		refuse(info->extack, NULL, err, "the answer does not fit a message");
+	return err;
+}
+
+static int put_uuid(struct sk_buff *skb, int attr, const uuid_t *uuid)
+{
+	char text[VAIO_UUID_STR_LEN];
+
+	snprintf(text, sizeof(text), "%pUb", uuid);
+	return nla_put_string(skb, attr, text);
+}
+
+/* For a string that may be absent. */
+static int put_some(struct sk_buff *skb, int attr, const char *text)
+{
+	return *text ? nla_put_string(skb, attr, text) : 0;
+}
+
+static int put_dev(struct sk_buff *skb, int attr, dev_t dev)
+{
+	return nla_put_u64_64bit(skb, attr, (u64)MAJOR(dev) << 32 | MINOR(dev), VAIO_A_DISK_PAD);
+}
+
+/* What show() and stats() add becomes nested pairs. */
+struct nl_text {
+	struct vaio_text	text;
+	struct sk_buff		*skb;
+	int			attr;
+	bool			full;
+};
+
+static void nl_text_add(struct vaio_text *text, const char *name, const char *value)
+{
+	struct nl_text *t = container_of(text, struct nl_text, text);
+	struct nlattr *nest;
+
+	if (t->full)
+		return;
+	nest = nla_nest_start(t->skb, t->attr);
+	if (!nest || nla_put_string(t->skb, VAIO_A_PROP_NAME, name) ||
+	    nla_put_string(t->skb, VAIO_A_PROP_VALUE, value))
+		t->full = true;		/* the caller drops the message */
+	else
+		nla_nest_end(t->skb, nest);
+}
+
+static int put_text(struct sk_buff *skb, int attr, struct vaio_slot *slot,
+		    void (*hook)(struct vaio_slot *slot, struct vaio_text *text))
+{
+	struct nl_text t = {
+		.text.add = nl_text_add,
+		.skb = skb,
+		.attr = attr,
+	};
+
+	if (hook)
+		hook(slot, &t.text);
+	return t.full ? -EMSGSIZE : 0;
+}
+
+/* --- host and filters -------------------------------------------------------- */
+
+static int fill_host(struct sk_buff *skb, void *obj)
+{
+	if (nla_put_string(skb, VAIO_A_HOST_VERSION, VAIO_VERSION) ||
+	    nla_put_u8(skb, VAIO_A_HOST_EXCLUSIVE, vaio_exclusive_classes()) ||
+	    nla_put_u32(skb, VAIO_A_HOST_FILTERS, vaio_filter_count()) ||
+	    nla_put_u32(skb, VAIO_A_HOST_DISKS, vaio_disk_count()))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vaio_nl_host_get(struct sk_buff *skb, struct genl_info *info)
+{
+	return reply(info, VAIO_CMD_HOST_GET, fill_host, NULL);
+}
+
+/* A filter's words, copied: its module may go while they are sent. */
+struct filter_copy {
+	const struct vaio_filter *filter;	/* to compare, not to follow */
+	struct dump_pos	pos;
+	char		vendor[VAIO_VALUE_LEN];
+	char		version[VAIO_VALUE_LEN];
+	char		summary[VAIO_VALUE_LEN];
+	u32		caps;
+	u32		slots;
+};
+
+/* The first filter after copy->pos. */
+static int copy_next_filter(const struct vaio_filter *filter, void *arg)
+{
+	struct filter_copy *copy = arg;
+	const struct dump_pos *pos = &copy->pos;
+
+	if (pos->begun && (filter->class < pos->filter.class ||
+			   (filter->class == pos->filter.class &&
+			    strcmp(filter->name, pos->filter.name) <= 0)))
+		return 0;
+	copy->filter = filter;
+	copy->pos.begun = true;
+	copy->pos.filter.class = filter->class;
+	strscpy(copy->pos.filter.name, filter->name, sizeof(copy->pos.filter.name));
+	strscpy(copy->vendor, filter->vendor, sizeof(copy->vendor));
+	strscpy(copy->version, filter->version, sizeof(copy->version));
+	strscpy(copy->summary, filter->summary, sizeof(copy->summary));
+	copy->caps = filter->caps;
+	return 1;
+}
+
+static u32 count_slots(const struct vaio_filter *filter, enum vaio_class class)
+{
+	struct vaio_disk *disk = NULL;
+	u32 n = 0;
+
+	while ((disk = vaio_disk_next(disk))) {
+		mutex_lock(&disk->lock);
+		if (disk->slots[class] && disk->slots[class]->filter == filter)
+			n++;
+		mutex_unlock(&disk->lock);
+	}
+	return n;
+}
+
+static int fill_filter(struct sk_buff *skb, void *obj)
+{
+	struct filter_copy *copy = obj;
+
+	if (nla_put_string(skb, VAIO_A_FILTER_NAME, copy->pos.filter.name) ||
+	    nla_put_string(skb, VAIO_A_FILTER_VENDOR, copy->vendor) ||
+	    nla_put_string(skb, VAIO_A_FILTER_VERSION, copy->version) ||
+	    nla_put_u32(skb, VAIO_A_FILTER_CLASS, copy->pos.filter.class) ||
+	    nla_put_string(skb, VAIO_A_FILTER_SUMMARY, copy->summary) ||
+	    nla_put_u32(skb, VAIO_A_FILTER_CAPS, copy->caps) ||
+	    nla_put_u32(skb, VAIO_A_FILTER_SLOTS, copy->slots))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vaio_nl_filter_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct filter_copy *copy = kmalloc(sizeof(*copy), GFP_KERNEL);
+	int err = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->pos = *dump_pos(cb);
+	while (vaio_filter_walk(copy_next_filter, copy) > 0) {
+		copy->slots = count_slots(copy->filter, copy->pos.filter.class);
+		err = dump_message(skb, cb, VAIO_CMD_FILTER_GET, fill_filter, copy);
+		if (err)
+			break;
+		*dump_pos(cb) = copy->pos;
+	}
+	kfree(copy);
+	return skb->len ? skb->len : err;
+}
+
+/* --- disks -------------------------------------------------------------------- */
+
+/* The disk that a request names, by UUID or by name, with a reference. */
+static struct vaio_disk *find_disk(struct genl_info *info, int uuid_attr, int name_attr)
+{
+	const struct nlattr *by_uuid = info->attrs[uuid_attr], *by_name = info->attrs[name_attr];
+	struct vaio_disk *disk;
+	uuid_t uuid;
+
+	if (!by_uuid == !by_name)
+		return ERR_PTR(refuse(info->extack, by_name, -EINVAL, by_uuid ?
+				      "the disk is named twice: give its uuid or its name" :
+				      "no disk is named: give its uuid or its name"));
+	if (by_name) {
+		disk = vaio_disk_find_name(nla_data(by_name));
+		if (!disk)
+			return ERR_PTR(refuse(info->extack, by_name, -ENODEV, "no disk '%s'",
+					      (char *)nla_data(by_name)));
+		return disk;
+	}
+	if (uuid_parse(nla_data(by_uuid), &uuid))
+		return ERR_PTR(refuse(info->extack, by_uuid, -EINVAL, "'%s' is not a UUID",
+				      (char *)nla_data(by_uuid)));
+	disk = vaio_disk_find(&uuid);
+	if (!disk)
+		return ERR_PTR(refuse(info->extack, by_uuid, -ENODEV, "no disk with UUID %pUb", &uuid));
+	return disk;
+}
+
+/* The disk with the next higher UUID, with a reference; NULL at the end. */
+static struct vaio_disk *next_disk(const struct dump_pos *pos)
+{
+	struct vaio_disk *disk, *best = NULL;
+
+	mutex_lock(&vaio_disks_lock);
+	list_for_each_entry(disk, &vaio_disks, list) {
+		if (pos->begun && memcmp(&disk->uuid, &pos->uuid, sizeof(uuid_t)) <= 0)
+			continue;
+		if (!best || memcmp(&disk->uuid, &best->uuid, sizeof(uuid_t)) < 0)
+			best = disk;
+	}
+	if (best)
+		vaio_disk_get(best);
+	mutex_unlock(&vaio_disks_lock);
+	return best;
+}
+
+static int dump_disks(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, fill_fn fill)
+{
+	struct dump_pos *pos = dump_pos(cb);
+	struct vaio_disk *disk;
+	int err = 0;
+
+	while (!err && (disk = next_disk(pos))) {
+		err = dump_message(skb, cb, cmd, fill, disk);
+		if (!err) {
+			pos->begun = true;
+			uuid_copy(&pos->uuid, &disk->uuid);
+		}
+		vaio_disk_put(disk);
+	}
+	return skb->len ? skb->len : err;
+}
+
+static int fill_slot(struct sk_buff *skb, struct vaio_slot *slot)
+{
+	struct nlattr *nest = nla_nest_start(skb, VAIO_A_DISK_SLOT);
+
+	if (!nest || nla_put_string(skb, VAIO_A_SLOT_FILTER, slot->filter->name) ||
+	    nla_put_u32(skb, VAIO_A_SLOT_CLASS, slot->filter->class) ||
+	    nla_put_string(skb, VAIO_A_SLOT_STATE, vaio_slot_state_name(slot->state)) ||
+	    put_text(skb, VAIO_A_SLOT_PROPERTY, slot, slot->filter->show))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int fill_disk(struct sk_buff *skb, void *obj)
+{
+	struct vaio_disk *disk = obj;
+	int i, err = -EMSGSIZE;
+
+	mutex_lock(&disk->lock);
+	if (put_uuid(skb, VAIO_A_DISK_UUID, &disk->uuid) ||
+	    nla_put_string(skb, VAIO_A_DISK_NAME, disk->name) ||
+	    put_dev(skb, VAIO_A_DISK_DEV, disk->dev) ||
+	    nla_put_string(skb, VAIO_A_DISK_BACKING, disk->backing) ||
+	    put_dev(skb, VAIO_A_DISK_BACKING_DEV, disk->backing_dev) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DISK_OFFSET, disk->offset, VAIO_A_DISK_PAD) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DISK_SECTORS, disk->sectors, VAIO_A_DISK_PAD) ||
+	    nla_put_u32(skb, VAIO_A_DISK_BLOCK_SIZE, disk->block_size) ||
+	    nla_put_u32(skb, VAIO_A_DISK_STATE, disk->state) ||
+	    put_some(skb, VAIO_A_DISK_REASON, disk->reason) ||
+	    put_some(skb, VAIO_A_DISK_SIDECAR, disk->sidecar_path))
+		goto out;
+	for (i = 0; i < VAIO_MAX_SLOTS; i++)
+		if (disk->slots[i] && fill_slot(skb, disk->slots[i]))
+			goto out;
+	err = 0;
+out:
+	mutex_unlock(&disk->lock);
+	return err;
+}
+
+static int vaio_nl_disk_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vaio_disk *disk = find_disk(info, VAIO_A_DISK_UUID, VAIO_A_DISK_NAME);
+	int err;
+
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	err = reply(info, VAIO_CMD_DISK_GET, fill_disk, disk);
+	vaio_disk_put(disk);
+	return err;
+}
+
+static int vaio_nl_disk_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump_disks(skb, cb, VAIO_CMD_DISK_GET, fill_disk);
+}
+
+static const struct nla_policy prop_policy[__VAIO_A_PROP_COUNT] = {
+	[VAIO_A_PROP_NAME]	= { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
+	[VAIO_A_PROP_VALUE]	= { .type = NLA_NUL_STRING, .len = VAIO_VALUE_LEN - 1 },
+};
+
+static int vaio_nl_disk_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct nlattr *filter = info->attrs[VAIO_A_DISK_SLOT_FILTER];
+	struct nlattr *property = info->attrs[VAIO_A_DISK_PROPERTY];
+	struct nlattr *pair[__VAIO_A_PROP_COUNT];
+	char why[VAIO_REASON_LEN] = "";
+	struct vaio_disk *disk;
+	int err;
+
+	if (!filter)
+		return refuse(info->extack, NULL, -EINVAL, "no filter is named");
+	if (!property)
+		return refuse(info->extack, NULL, -EINVAL, "no property is given");
+	err = nla_parse_nested(pair, __VAIO_A_PROP_COUNT - 1, property, prop_policy, info->extack);
+	if (err)
+		return err;
+	if (!pair[VAIO_A_PROP_NAME] || !pair[VAIO_A_PROP_VALUE])
+		return refuse(info->extack, property, -EINVAL, "a property has a name and a value");
+
+	disk = find_disk(info, VAIO_A_DISK_UUID, VAIO_A_DISK_NAME);
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	err = vaio_disk_set(disk, nla_data(filter), nla_data(pair[VAIO_A_PROP_NAME]),
+			    nla_data(pair[VAIO_A_PROP_VALUE]), why, sizeof(why));
+	vaio_disk_put(disk);
+	if (err)
+		refuse(info->extack, property, err, "%s", why);
+	return err;
+}
+
+/* --- statistics ----------------------------------------------------------------- */
+
+static int fill_kind(struct sk_buff *skb, const struct vaio_stack_stats *sum, int kind)
+{
+	struct nlattr *nest = nla_nest_start(skb, VAIO_A_STATS_KIND);
+
+	if (!nest || nla_put_u32(skb, VAIO_A_KSTATS_KIND, kind) ||
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_COUNT, sum->count[kind], VAIO_A_KSTATS_PAD) ||
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_BYTES, sum->bytes[kind], VAIO_A_KSTATS_PAD) ||
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_FAILED, sum->failed[kind], VAIO_A_KSTATS_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int fill_slot_stats(struct sk_buff *skb, struct vaio_slot *slot)
+{
+	struct nlattr *nest = nla_nest_start(skb, VAIO_A_STATS_SLOT);
+	const int pad = VAIO_A_SSTATS_PAD;
+	struct vaio_slot_stats sum;
+
+	vaio_slot_stats_sum(slot, &sum);
+	if (!nest || nla_put_string(skb, VAIO_A_SSTATS_FILTER, slot->filter->name) ||
+	    nla_put_u64_64bit(skb, VAIO_A_SSTATS_COMPLETED, sum.completed, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_SSTATS_FAILED, sum.failed, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_SSTATS_DEFERRED, sum.deferred, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_SSTATS_PARKED, atomic_read(&slot->parked), pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_SSTATS_OWN_IO, sum.own_io, pad) ||
+	    nla_put(skb, VAIO_A_SSTATS_DEFER_LATENCY, sizeof(sum.defer_hist), sum.defer_hist) ||
+	    put_text(skb, VAIO_A_SSTATS_COUNTER, slot, slot->filter->stats))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int fill_stats(struct sk_buff *skb, void *obj)
+{
+	struct vaio_disk *disk = obj;
+	struct vaio_stack_stats sum;
+	int i, err = -EMSGSIZE;
+
+	vaio_stack_stats_sum(disk, &sum);
+	mutex_lock(&disk->lock);
+	if (put_uuid(skb, VAIO_A_STATS_UUID, &disk->uuid) ||
+	    nla_put_string(skb, VAIO_A_STATS_NAME, disk->name))
+		goto out;
+	for (i = 0; i < __VAIO_KIND_COUNT; i++)
+		if (fill_kind(skb, &sum, i))
+			goto out;
+	if (memchr_inv(sum.hist, 0, sizeof(sum.hist)) &&
+	    nla_put(skb, VAIO_A_STATS_LATENCY, sizeof(sum.hist), sum.hist))
+		goto out;
+	for (i = 0; i < VAIO_MAX_SLOTS; i++)
+		if (disk->slots[i] && fill_slot_stats(skb, disk->slots[i]))
+			goto out;
+	err = 0;
+out:
+	mutex_unlock(&disk->lock);
+	return err;
+}
+
+static int vaio_nl_stats_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct vaio_disk *disk = find_disk(info, VAIO_A_STATS_UUID, VAIO_A_STATS_NAME);
+	int err;
+
+	if (IS_ERR(disk))
+		return PTR_ERR(disk);
+	err = reply(info, VAIO_CMD_STATS_GET, fill_stats, disk);
+	vaio_disk_put(disk);
+	return err;
+}
+
+static int vaio_nl_stats_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump_disks(skb, cb, VAIO_CMD_STATS_GET, fill_stats);
+}
+
+/* --- events ---------------------------------------------------------------------- */
+
+static int fill_event(struct sk_buff *skb, void *obj)
+{
+	const struct vaio_event_info *event = obj;
+	const int pad = VAIO_A_EVENT_PAD;
+
+	if (nla_put_u64_64bit(skb, VAIO_A_EVENT_TOKEN, event->token, pad) ||
+	    put_uuid(skb, VAIO_A_EVENT_UUID, &event->uuid) ||
+	    nla_put_string(skb, VAIO_A_EVENT_NAME, event->name) ||
+	    nla_put_u32(skb, VAIO_A_EVENT_TYPE, event->type) ||
+	    nla_put_u32(skb, VAIO_A_EVENT_PHASE, event->phase) ||
+	    nla_put_u32(skb, VAIO_A_EVENT_STATUS, event->status) ||
+	    (event->deadline_ms &&
+	     nla_put_u32(skb, VAIO_A_EVENT_DEADLINE_MS, event->deadline_ms)) ||
+	    put_some(skb, VAIO_A_EVENT_FILTER, event->filter) ||
+	    (event->error && nla_put_s32(skb, VAIO_A_EVENT_ERROR, event->error)) ||
+	    put_some(skb, VAIO_A_EVENT_REASON, event->reason) ||
+	    put_some(skb, VAIO_A_EVENT_ARG, event->arg) ||
+	    nla_put_u64_64bit(skb, VAIO_A_EVENT_TIME_NS, event->time_ns, pad))
+		return -EMSGSIZE;
+	return 0;
+}
+
+struct numbered_event {
+	const struct vaio_event_info *event;
+	u32 seq;
+};
+
+static int fill_numbered_event(struct sk_buff *skb, void *obj)
+{
+	const struct numbered_event *numbered = obj;
+
+	if (nla_put_u32(skb, VAIO_A_EVENT_SEQ, numbered->seq))
+		return -EMSGSIZE;
+	return fill_event(skb, (void *)numbered->event);
+}
+
+/**
+ * vaio_netlink_notify - tell the listeners how an event is
+ * @info: the event
+ *
+ * Never waits, for the event may be what keeps I/O and so memory waiting. When
+ * there is no memory, listeners see a gap in the sequence and can ask for the
+ * event. Context: any but hard interrupts.
+ */
+void vaio_netlink_notify(const struct vaio_event_info *info)
+{
+	struct numbered_event numbered = { .event = info };
+	struct sk_buff *skb = nlmsg_new(NLMSG_GOODSIZE, GFP_NOWAIT | __GFP_NOWARN);
+
+	spin_lock_bh(&ntf_lock);
+	numbered.seq = ++ntf_seq;
+	if (skb && put_message(skb, 0, 0, 0, VAIO_CMD_EVENT_NTF, fill_numbered_event, &numbered)) {
+		nlmsg_free(skb);
+		skb = NULL;
+	}
+	/* it fails when nobody listens */
+	if (skb)
+		genlmsg_multicast(&vaio_family, skb, 0, VAIO_NL_GROUP_EVENTS, GFP_ATOMIC);
+	spin_unlock_bh(&ntf_lock);
+}
+
+static int read_type(struct genl_info *info, enum vaio_event_type *type)
+{
+	const struct nlattr *attr = info->attrs[VAIO_A_EVENT_TYPE];
+
+	if (!attr)
+		return refuse(info->extack, NULL, -EINVAL, "no type of event is given");
+	*type = nla_get_u32(attr);
+	if (*type >= __VAIO_EVENT_COUNT)
+		return refuse(info->extack, attr, -EINVAL, "no type of event %u: 0 (%s) to %u (%s)",
+			      *type, vaio_event_type_name(0), VAIO_EVENT_POLICY_CHANGED,
+			      vaio_event_type_name(VAIO_EVENT_POLICY_CHANGED));
+	if (*type == VAIO_EVENT_STATE)
+		return refuse(info->extack, attr, -EINVAL,
+			      "event 'state' is posted by the framework only");
+	return 0;
+}
+
+static int read_phase(struct genl_info *info, enum vaio_event_type type,
+		      enum vaio_event_phase *phase)
+{
+	const struct nlattr *attr = info->attrs[VAIO_A_EVENT_PHASE];
+
+	*phase = VAIO_PHASE_NOTIFY;
+	if (attr)
+		*phase = nla_get_u32(attr);
+	if (*phase >= __VAIO_PHASE_COUNT)
+		return refuse(info->extack, attr, -EINVAL,
+			      "no phase %u: 0 (notify), 1 (prepare), 2 (commit), 3 (abort)", *phase);
+	if (*phase != VAIO_PHASE_NOTIFY && !vaio_event_can_prepare(type))
+		return refuse(info->extack, attr, -EINVAL,
+			      "event '%s' has no phase '%s', only 'notify'; snapshot, grow and migrate have",
+			      vaio_event_type_name(type), vaio_event_phase_name(*phase));
+	return 0;
+}
+
+/* The attributes that go with one phase only. */
+static int read_phase_args(struct genl_info *info, enum vaio_event_phase phase,
+			   u32 *deadline_ms, u64 *prepare)
+{
+	const struct nlattr *deadline = info->attrs[VAIO_A_EVENT_DEADLINE_MS];
+	const struct nlattr *token = info->attrs[VAIO_A_EVENT_TOKEN];
+	const struct nlattr *arg = info->attrs[VAIO_A_EVENT_ARG];
+	bool ends = phase == VAIO_PHASE_COMMIT || phase == VAIO_PHASE_ABORT;
+
+	*deadline_ms = deadline ? nla_get_u32(deadline) : 0;
+	*prepare = token ? nla_get_u64(token) : 0;
+	if (deadline && phase != VAIO_PHASE_PREPARE)
+		return refuse(info->extack, deadline, -EINVAL, "only phase 'prepare' has a deadline");
+	if (deadline && (*deadline_ms < VAIO_EVENT_DEADLINE_MIN ||
+			 *deadline_ms > VAIO_EVENT_DEADLINE_MAX))
+		return refuse(info->extack, deadline, -ERANGE, "deadline of %u ms: %u to %u",
+			      *deadline_ms, VAIO_EVENT_DEADLINE_MIN, VAIO_EVENT_DEADLINE_MAX);
+	if (ends && !*prepare)
+		return refuse(info->extack, token, -EINVAL, "phase '%s' needs the token of its prepare",
+			      vaio_event_phase_name(phase));
+	if (!ends && token)
+		return refuse(info->extack, token, -EINVAL,
+			      "phase '%s' gets a token, only 'commit' and 'abort' take one",
+			      vaio_event_phase_name(phase));
+	if (ends && arg)
+		return refuse(info->extack, arg, -EINVAL, "phase '%s' takes no argument",
+			      vaio_event_phase_name(phase));
+	return 0;
+}
+
+/* Why vaio_event_post() said no, for people. */
+static int refuse_post(struct genl_info *info, int err, enum vaio_event_type type,
+		       enum vaio_event_phase phase, u64 token)
+{
+	const struct nlattr *attr = info->attrs[VAIO_A_EVENT_TOKEN];
+	const char *name = vaio_event_type_name(type);
+
+	switch (err) {
+	case -ENOENT:
+		return refuse(info->extack, attr, err, "this disk has no prepare '%s' with token %llu",
+			      name, token);
+	case -EALREADY:
+		return refuse(info->extack, attr, err, "prepare '%s' with token %llu has ended already",
+			      name, token);
+	case -EBUSY:
+		if (phase == VAIO_PHASE_COMMIT)
+			return refuse(info->extack, attr, err,
+				      "prepare '%s' with token %llu is not accepted yet", name, token);
+		if (token)
+			return refuse(info->extack, NULL, err,
+				      "the disk has a prepare '%s' with token %llu that has not ended",
+				      name, token);
+		return refuse(info->extack, NULL, err, "the disk has too many events that have not ended");
+	default:
+		return err;
+	}
+}
+
+static int vaio_nl_event_post(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *arg = info->attrs[VAIO_A_EVENT_ARG];
+	struct vaio_event_info *event;
+	enum vaio_event_phase phase;
+	enum vaio_event_type type;
+	struct vaio_disk *disk;
+	u64 prepare, token;
+	u32 deadline_ms;
+	int err;
+
+	err = read_type(info, &type);
+	if (!err)
+		err = read_phase(info, type, &phase);
+	if (!err)
+		err = read_phase_args(info, phase, &deadline_ms, &prepare);
+	if (err)
+		return err;
+	event = kmalloc(sizeof(*event), GFP_KERNEL);
+	if (!event)
+		return -ENOMEM;
+	disk = find_disk(info, VAIO_A_EVENT_UUID, VAIO_A_EVENT_NAME);
+	if (IS_ERR(disk)) {
+		kfree(event);
+		return PTR_ERR(disk);
+	}
+	err = vaio_event_post(disk, type, phase, arg ? nla_data(arg) : "", deadline_ms, prepare, &token);
+	vaio_disk_put(disk);
+	if (err)
+		err = refuse_post(info, err, type, phase, token);
+	else
+		err = vaio_event_find(token, event);
+	if (!err)
+		err = reply(info, VAIO_CMD_EVENT_POST, fill_event, event);
+	kfree(event);
+	return err;
+}
+
+static int vaio_nl_event_get(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *attr = info->attrs[VAIO_A_EVENT_TOKEN];
+	struct vaio_event_info *event;
+	int err;
+
+	if (!attr)
+		return refuse(info->extack, NULL, -EINVAL, "no token is given");
+	event = kmalloc(sizeof(*event), GFP_KERNEL);
+	if (!event)
+		return -ENOMEM;
+	err = vaio_event_find(nla_get_u64(attr), event);
+	if (err)
+		refuse(info->extack, attr, err, "no event with token %llu, or it ended a minute ago",
+		       nla_get_u64(attr));
+	else
+		err = reply(info, VAIO_CMD_EVENT_GET, fill_event, event);
+	kfree(event);
+	return err;
+}
+
+/* --- family ------------------------------------------------------------------------ */
+
+#define UUID_POLICY	{ .type = NLA_NUL_STRING, .len = VAIO_UUID_STR_LEN - 1 }
+#define NAME_POLICY	{ .type = NLA_NUL_STRING, .len = VAIO_DEVNAME_LEN - 1 }
+
+static const struct nla_policy disk_get_policy[VAIO_A_DISK_NAME + 1] = {
+	[VAIO_A_DISK_UUID]	= UUID_POLICY,
+	[VAIO_A_DISK_NAME]	= NAME_POLICY,
+};
+
+static const struct nla_policy disk_set_policy[VAIO_A_DISK_PROPERTY + 1] = {
+	[VAIO_A_DISK_UUID]	= UUID_POLICY,
+	[VAIO_A_DISK_NAME]	= NAME_POLICY,
+	[VAIO_A_DISK_SLOT_FILTER] = { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
+	[VAIO_A_DISK_PROPERTY]	= NLA_POLICY_NESTED(prop_policy),
+};
+
+static const struct nla_policy stats_get_policy[VAIO_A_STATS_NAME + 1] = {
+	[VAIO_A_STATS_UUID]	= UUID_POLICY,
+	[VAIO_A_STATS_NAME]	= NAME_POLICY,
+};
+
+static const struct nla_policy event_post_policy[VAIO_A_EVENT_ARG + 1] = {
+	[VAIO_A_EVENT_TOKEN]	= { .type = NLA_U64 },
+	[VAIO_A_EVENT_UUID]	= UUID_POLICY,
+	[VAIO_A_EVENT_NAME]	= NAME_POLICY,
+	[VAIO_A_EVENT_TYPE]	= { .type = NLA_U32 },
+	[VAIO_A_EVENT_PHASE]	= { .type = NLA_U32 },
+	[VAIO_A_EVENT_DEADLINE_MS] = { .type = NLA_U32 },
+	[VAIO_A_EVENT_ARG]	= { .type = NLA_NUL_STRING, .len = VAIO_VALUE_LEN - 1 },
+};
+
+static const struct nla_policy event_get_policy[VAIO_A_EVENT_TOKEN + 1] = {
+	[VAIO_A_EVENT_TOKEN]	= { .type = NLA_U64 },
+};
+
+#define POLICY(name)	.policy = name, .maxattr = ARRAY_SIZE(name) - 1
+
+static const struct genl_ops vaio_ops[] = {
+	{
+		.cmd = VAIO_CMD_HOST_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = vaio_nl_host_get,
+	}, {
+		.cmd = VAIO_CMD_FILTER_GET,
+		.flags = GENL_ADMIN_PERM,
+		.start = vaio_nl_dump_start,
+		.dumpit = vaio_nl_filter_dump,
+	}, {
+		.cmd = VAIO_CMD_DISK_GET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(disk_get_policy),
+		.doit = vaio_nl_disk_get,
+		.start = vaio_nl_dump_start,
+		.dumpit = vaio_nl_disk_dump,
+	}, {
+		.cmd = VAIO_CMD_DISK_SET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(disk_set_policy),
+		.doit = vaio_nl_disk_set,
+	}, {
+		.cmd = VAIO_CMD_STATS_GET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(stats_get_policy),
+		.doit = vaio_nl_stats_get,
+		.start = vaio_nl_dump_start,
+		.dumpit = vaio_nl_stats_dump,
+	}, {
+		.cmd = VAIO_CMD_EVENT_POST,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(event_post_policy),
+		.doit = vaio_nl_event_post,
+	}, {
+		.cmd = VAIO_CMD_EVENT_GET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(event_get_policy),
+		.doit = vaio_nl_event_get,
+	},
+};
+
+static const struct genl_multicast_group vaio_groups[] = {
+	[VAIO_NL_GROUP_EVENTS] = {
+		.name = VAIO_GENL_GRP_EVENTS,
+		.flags = GENL_MCAST_CAP_NET_ADMIN | GENL_MCAST_CAP_SYS_ADMIN,
+	},
+};
+
+static struct genl_family vaio_family __ro_after_init = {
+	.name = VAIO_GENL_NAME,
+	.version = VAIO_GENL_VERSION,
+	.module = THIS_MODULE,
+	.parallel_ops = true,	/* a filter that is slow must not hold up other families */
+	.pre_doit = vaio_nl_pre_doit,
+	.ops = vaio_ops,
+	.n_ops = ARRAY_SIZE(vaio_ops),
+	.mcgrps = vaio_groups,
+	.n_mcgrps = ARRAY_SIZE(vaio_groups),
+};
+
+/**
+ * vaio_netlink_init - register the family
+ *
+ * Return: 0 or a negative errno.
+ */
+int vaio_netlink_init(void)
+{
+	return genl_register_family(&vaio_family);
+}
+
+/**
+ * vaio_netlink_exit - take it back; no handler runs any more on return
+ */
+void vaio_netlink_exit(void)
+{
+	genl_unregister_family(&vaio_family);
+}
+
+MODULE_ALIAS_GENL_FAMILY(VAIO_GENL_NAME);
