@@ -12,7 +12,7 @@
 /* --- general ------------------------------------------------------------- */
 
 #include <linux/kernel.h>
-#if __has_include(<linux/hex.h>)
+#ifdef HAVE_LINUX_HEX_H
 #include <linux/hex.h>
 #endif
 

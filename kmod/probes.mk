@@ -29,3 +29,6 @@ vaio-probes += $(call vaio-probe,HAVE_WQ_PERCPU,include/linux/workqueue.h,WQ_PER
 
 # queue_limits.max_hw_wzeroes_unmap_sectors
 vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors;)
+
+# hex2bin() and its like have a header of their own
+vaio-probes += $(call vaio-probe,HAVE_LINUX_HEX_H,include/linux/hex.h,hex2bin)
