@@ -18,12 +18,9 @@
 
 /* What only the tests in vaio-kunit.ko call from outside. */
 #if IS_ENABLED(CONFIG_KUNIT)
-#include <kunit/static_stub.h>
 #define VAIO_EXPORT_FOR_KUNIT(symbol)	EXPORT_SYMBOL_GPL(symbol)
-#define VAIO_KUNIT_STUB(function, ...)	KUNIT_STATIC_STUB_REDIRECT(function, __VA_ARGS__)
 #else
 #define VAIO_EXPORT_FOR_KUNIT(symbol)
-#define VAIO_KUNIT_STUB(function, ...)	do { } while (0)
 #endif
 
 /* --- generic netlink ------------------------------------------------------ */

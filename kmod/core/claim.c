@@ -42,7 +42,7 @@ void vaio_claim_fill(struct vaio_claim *claim, struct block_device *bdev, sector
 	claim->role = role;
 	uuid_copy(&claim->uuid, uuid);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_claim_fill);
+EXPORT_SYMBOL_GPL(vaio_claim_fill);
 
 /* Written so that no sum can overflow: a table's numbers come from outside. */
 static bool overlap(const struct vaio_claim *a, const struct vaio_claim *b)
@@ -88,7 +88,7 @@ int vaio_claim_add(struct vaio_claim *claim, char *error, size_t len)
 	mutex_unlock(&vaio_claims_lock);
 	return err;
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_claim_add);
+EXPORT_SYMBOL_GPL(vaio_claim_add);
 
 /**
  * vaio_claim_del - give a range up
@@ -102,4 +102,4 @@ void vaio_claim_del(struct vaio_claim *claim)
 	list_del_init(&claim->list);
 	mutex_unlock(&vaio_claims_lock);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_claim_del);
+EXPORT_SYMBOL_GPL(vaio_claim_del);

@@ -175,7 +175,9 @@ struct vaio_disk {
 extern struct mutex vaio_disks_lock;
 extern struct list_head vaio_disks;
 
-/* main.c: who this host is, for sidecars */
+/* main.c: module parameters, and who this host is (for sidecars) */
+extern bool vaio_exclusive;
+bool vaio_exclusive_classes(void);
 #define VAIO_HOST_ID_LEN	16
 int vaio_host_parse(const char *text, u8 *id);
 int vaio_host_identity(u8 *host, u8 *boot);
@@ -183,7 +185,6 @@ int vaio_host_identity(u8 *host, u8 *boot);
 /* registry.c */
 const struct vaio_filter *vaio_filter_get(const char *name, struct module **owner);
 void vaio_filter_put(const struct vaio_filter *filter, struct module *owner);
-bool vaio_exclusive_classes(void);
 unsigned int vaio_filter_count(void);
 int vaio_filter_walk(int (*fn)(const struct vaio_filter *filter, void *arg), void *arg);
 bool vaio_name_valid(const char *name);
@@ -242,6 +243,11 @@ void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *
 void vaio_io_down(struct vaio_io *io);
 void vaio_io_submit(struct vaio_io *io);
 void vaio_io_up(struct vaio_io *io);
+#if IS_ENABLED(CONFIG_KUNIT)
+extern void (*vaio_test_send)(struct vaio_io *io);
+#else
+#define vaio_test_send ((void (*)(struct vaio_io *io))NULL)
+#endif
 
 /* own.c: own I/O */
 struct bio_set *vaio_own_bios_new(unsigned int io_size);

@@ -167,6 +167,22 @@ static void aim(const struct vaio_stack *stack, struct vaio_io *io, struct bio *
 	bio->bi_iter.bi_sector = stack->start + io->sector;
 }
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* Set by a test that stands in for the device. */
+void (*vaio_test_send)(struct vaio_io *io);
+VAIO_EXPORT_FOR_KUNIT(vaio_test_send);
+#endif
+
+static void send(struct vaio_io *io)
+{
+	if (vaio_test_send)
+		vaio_test_send(io);
+	else if (io->flags & VAIO_IO_OWN)
+		submit_bio_noacct(io->bio);
+	else
+		dm_submit_bio_remap(io->clone, io->bio == io->clone ? NULL : io->bio);
+}
+
 /**
  * vaio_io_submit - the bottom: send what is to go down to the backing device
  * @io: the io
@@ -180,7 +196,6 @@ void vaio_io_submit(struct vaio_io *io)
 	struct bio *bio = io->bio;
 	struct bio *clone = io->clone;
 
-	VAIO_KUNIT_STUB(vaio_io_submit, io);
 	if (bio != clone) {
 		bio->bi_private = io;
 		bio->bi_end_io = substitute_end_io;
@@ -194,12 +209,8 @@ void vaio_io_submit(struct vaio_io *io)
 		bio->bi_opf &= ~REQ_POLLED;
 	}
 	aim(stack, io, bio);
-	if (io->flags & VAIO_IO_OWN)
-		submit_bio_noacct(bio);
-	else
-		dm_submit_bio_remap(clone, bio == clone ? NULL : bio);
+	send(io);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_io_submit);
 
 /**
  * vaio_io_down - go on downward from io->next

@@ -53,6 +53,7 @@ struct bio_set *vaio_own_bios_new(unsigned int io_size)
 	}
 	return bios;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_own_bios_new);
 
 void vaio_own_bios_free(struct bio_set *bios)
 {
@@ -60,11 +61,13 @@ void vaio_own_bios_free(struct bio_set *bios)
 		bioset_exit(bios);
 	kfree(bios);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_own_bios_free);
 
 void vaio_own_below_release(struct percpu_ref *ref)
 {
 	complete(&container_of(ref, struct vaio_disk, below)->below_dead);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_own_below_release);
 
 struct bio *vaio_own_alloc(struct vaio_slot *slot, unsigned short nr_vecs, blk_opf_t opf,
 			   struct vaio_io *serves, vaio_own_end_fn end, void *private)

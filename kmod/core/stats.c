@@ -42,7 +42,7 @@ void vaio_slot_stats_sum(const struct vaio_slot *slot, struct vaio_slot_stats *s
 	for_each_possible_cpu(cpu)
 		add_counters((u64 *)sum, (const u64 *)per_cpu_ptr(slot->stats, cpu), sizeof(*sum));
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_slot_stats_sum);
+EXPORT_SYMBOL_GPL(vaio_slot_stats_sum);
 
 /**
  * vaio_stack_stats_sum - what entered a disk's stacks, over all CPUs
