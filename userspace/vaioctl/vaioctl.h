@@ -42,8 +42,6 @@ struct vaioctl_cmd {
 	const char *text;		/* more for --help, may be NULL */
 	const struct vaioctl_opt *opts;	/* ends with a NULL name, may be NULL */
 	int (*run)(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
-	/* A command that parses for itself (sidecar): argv[0] is the noun, argv[1] the verb. */
-	int (*delegate)(int argc, char **argv, const struct vaioctl_globals *g);
 };
 
 /* What the command line gave, in its order. */
@@ -97,8 +95,5 @@ extern const struct vaioctl_cmd vaioctl_disk_cmds[];
 extern const struct vaioctl_cmd vaioctl_event_cmds[];
 extern const struct vaioctl_cmd vaioctl_sidecar_cmds[];
 extern const struct vaioctl_cmd vaioctl_alone_cmds[];
-
-/* cmd_sidecar.c */
-int cmd_sidecar(int argc, char **argv, const struct vaioctl_globals *g);
 
 #endif /* VAIOCTL_H */
