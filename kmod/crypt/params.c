@@ -15,7 +15,8 @@ static int crypt_parse_key(struct vaio_slot_cfg *cfg, struct crypt_params *p, ch
 {
 	const char *word = vaio_cfg_get(cfg, "key");
 	const char *type, *c;
-	char size[8];
+	char size[8] = "";
+	size_t digits;
 
 	if (!word) {
 		*error = "key is missing; wanted: key :<bytes>:logon:<description>";
@@ -27,9 +28,10 @@ static int crypt_parse_key(struct vaio_slot_cfg *cfg, struct crypt_params *p, ch
 		return -EINVAL;
 	}
 	type = strchr(word + 1, ':');
-	if (!type || type - word > sizeof(size) ||
-	    strscpy(size, word + 1, type - word) < 0 ||
-	    kstrtouint(size, 10, &p->key_size) ||
+	digits = type ? type - word - 1 : 0;
+	if (digits < sizeof(size))
+		memcpy(size, word + 1, digits);
+	if (kstrtouint(size, 10, &p->key_size) ||
 	    (p->key_size != 32 && p->key_size != 64)) {
 		*error = "key: the size in :<bytes>:logon:<description> is not one of 32, 64";
 		return -EINVAL;
