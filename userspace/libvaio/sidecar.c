@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,6 +170,7 @@ int vaio_scfile_open(struct vaio_scfile *f, const char *path, enum vaio_scfile_m
 		if (mode != VAIO_SCFILE_CREATE || !strncmp(path, "/dev/", 5))
 			return vaio_fail(e, VAIO_NOTFOUND, "sidecar %s: there is no such file or device", path);
 		st.st_mode = S_IFREG;
+		f->created = true;
 	}
 	if (S_ISBLK(st.st_mode)) {
 		f->dev = st.st_rdev;
@@ -378,6 +380,21 @@ static int check_empty(const struct vaio_scfile *f, struct vaio_err *e)
 	return rc;
 }
 
+/* Has the filesystem room for a file of that size? Better asked than filled. */
+static int check_space(const struct vaio_scfile *f, u64 needed, struct vaio_err *e)
+{
+	struct statvfs fs;
+	u64 there;
+
+	if (fstatvfs(f->fd, &fs))
+		return vaio_fail_errno(e, VAIO_FAILED, "sidecar %s", f->path);
+	there = (u64)fs.f_bavail * fs.f_frsize + f->bytes;
+	if (needed > there)
+		return vaio_fail(e, VAIO_FAILED, "sidecar %s: needs %llu bytes, its filesystem has %llu",
+				 f->path, needed, there);
+	return VAIO_OK;
+}
+
 /* The regions, and whether they fit. */
 static int lay_out(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
 		   struct vaio_sc_super *sb, struct vaio_err *e)
@@ -388,7 +405,9 @@ static int lay_out(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
 	if (vaio_sc_layout(sb, p->grow, p->epochs, reason, sizeof(reason)))
 		return vaio_fail(e, VAIO_USAGE, "sidecar %s: %s", f->path, reason);
 	needed = sb->sidecar_bytes;
-	if (!f->block_device || needed <= f->bytes)
+	if (!f->block_device)
+		return check_space(f, needed, e);
+	if (needed <= f->bytes)
 		return VAIO_OK;
 	for (u32 grow = p->grow - 1; grow; grow = grow > 16 ? grow / 2 : grow - 1) {
 		if (!vaio_sc_layout(sb, grow, p->epochs, reason, sizeof(reason)) &&
@@ -474,8 +493,8 @@ static int init_super(const struct vaio_scfile *f, const struct vaio_sidecar_par
 	return VAIO_OK;
 }
 
-int vaio_scfile_format(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
-		       struct vaio_sc_super *sb, struct vaio_err *e)
+static int format(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
+		  struct vaio_sc_super *sb, struct vaio_err *e)
 {
 	int rc = init_super(f, p, sb, e);
 
@@ -498,6 +517,17 @@ int vaio_scfile_format(struct vaio_scfile *f, const struct vaio_sidecar_params *
 	if (!rc)
 		rc = sync_file(f, e);
 	return rc ? rc : vaio_scfile_store(f, sb, 1, e);
+}
+
+int vaio_scfile_format(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
+		       struct vaio_sc_super *sb, struct vaio_err *e)
+{
+	int rc = format(f, p, sb, e);
+
+	if (rc && f->created)
+		unlink(f->path);
+	f->created = false;
+	return rc;
 }
 
 /* --- adopt and census ----------------------------------------------------------- */

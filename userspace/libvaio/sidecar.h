@@ -34,6 +34,7 @@ struct vaio_scfile {
 	int fd;
 	char path[PATH_MAX];
 	bool block_device;
+	bool created;		/* the file was made by opening it */
 	u64 bytes;
 	dev_t dev;
 	ino_t ino;
@@ -76,7 +77,8 @@ struct vaio_sidecar_params {
 
 /*
  * Makes a sidecar and returns its superblock in @sb. Refused: what is not empty
- * (--force), what is too small. A file is made as large as it must be.
+ * (--force), what is too small. A file is made as large as it must be; one that
+ * opening made is removed when nothing comes of it.
  */
 int vaio_scfile_format(struct vaio_scfile *f, const struct vaio_sidecar_params *p,
 		       struct vaio_sc_super *sb, struct vaio_err *e);
