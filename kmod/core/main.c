@@ -14,8 +14,9 @@
 #include <linux/random.h>
 #include "core.h"
 
-static bool exclusive_classes = true;
-module_param(exclusive_classes, bool, 0644);
+bool vaio_exclusive = true;
+VAIO_EXPORT_FOR_KUNIT(vaio_exclusive);
+module_param_named(exclusive_classes, vaio_exclusive, bool, 0644);
 MODULE_PARM_DESC(exclusive_classes, "at most one filter of each class on this host (default on)");
 
 static DEFINE_MUTEX(host_lock);
@@ -30,7 +31,7 @@ static bool host_id_set;
  */
 bool vaio_exclusive_classes(void)
 {
-	return READ_ONCE(exclusive_classes);
+	return READ_ONCE(vaio_exclusive);
 }
 
 /**
