@@ -164,6 +164,7 @@ bool vaio_klog_parse(const char *record, char *text, size_t size)
 {
 	static const char table[] = "device-mapper: table: ";
 	const char *msg = strchr(record, ';');
+	char *end;
 	size_t n;
 
 	if (!msg)
@@ -188,9 +189,10 @@ bool vaio_klog_parse(const char *record, char *text, size_t size)
 	snprintf(text, size, "%s", msg);
 	n = strcspn(text, "\n");
 	text[n] = 0;
-	/* The errno that device-mapper appends says nothing that the sentence does not. */
-	if (n > 9 && !strcmp(text + n - 10, " (-EINVAL)"))
-		text[n - 10] = 0;
+	/* The errno that device-mapper appends, " (-EINVAL)", says nothing that the sentence does not. */
+	end = strrchr(text, '(');
+	if (end && end > text && end[-1] == ' ' && !strncmp(end, "(-E", 3) && n && text[n - 1] == ')')
+		end[-1] = 0;
 	return true;
 }
 

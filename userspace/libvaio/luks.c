@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "blockdev.h"
 #include "luks.h"
@@ -172,6 +173,8 @@ int vaio_luks_unlock(const char *device, const char *header, const struct vaio_u
 
 	memset(l, 0, sizeof(*l));
 	memset(key, 0, sizeof(*key));
+	if (access(place, R_OK))
+		return vaio_fail_errno(e, errno == ENOENT ? VAIO_NOTFOUND : VAIO_FAILED, "'%s'", place);
 	err = header ? crypt_init_data_device(&cd, header, device) : crypt_init(&cd, device);
 	if (err)
 		return vaio_fail(e, err == -ENOENT ? VAIO_NOTFOUND : VAIO_FAILED, "'%s': %s", place, strerror(-err));

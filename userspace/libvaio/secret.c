@@ -29,7 +29,7 @@ int vaio_secret_new(struct vaio_secret *s, struct vaio_err *e)
 	s->size = 0;
 	if (p == MAP_FAILED)
 		return vaio_fail(e, VAIO_FAILED, "out of memory");
-	if (mlock(p, VAIO_SECRET_MAX)) {
+	if (mlock2(p, VAIO_SECRET_MAX, 0)) {
 		vaio_fail_errno(e, VAIO_FAILED, "a key's memory cannot be locked");
 		munmap(p, VAIO_SECRET_MAX);
 		return VAIO_FAILED;

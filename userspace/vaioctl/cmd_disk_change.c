@@ -103,18 +103,36 @@ int disk_detach(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, con
 
 /* --- grow --------------------------------------------------------------------------- */
 
-/* Makes an image file as large as @bytes. The blocks are not reserved: it was sparse before, or the guest fills it. */
-static int extend_image(const char *image, uint64_t bytes, struct vaio_err *e)
+/* An image file that was made larger, until the disk has taken over its size. */
+struct extension {
+	char image[512], loop[256];
+	off_t old_size;		/* 0: nothing was changed */
+};
+
+/* The new blocks are not reserved: the guest fills them, or the image was sparse before. */
+static int extend_image(struct extension *x, uint64_t bytes, struct vaio_err *e)
 {
-	int fd = open(image, O_WRONLY | O_CLOEXEC), rc = VAIO_OK;
+	int fd = open(x->image, O_WRONLY | O_CLOEXEC), rc = VAIO_OK;
 	struct stat st;
 
 	if (fd < 0)
-		return vaio_fail_errno(e, VAIO_FAILED, "'%s'", image);
-	if (fstat(fd, &st) || ((uint64_t)st.st_size < bytes && ftruncate(fd, (off_t)bytes)))
-		rc = vaio_fail_errno(e, VAIO_FAILED, "'%s' cannot be made larger", image);
+		return vaio_fail_errno(e, VAIO_FAILED, "'%s'", x->image);
+	if (fstat(fd, &st)) {
+		rc = vaio_fail_errno(e, VAIO_FAILED, "'%s'", x->image);
+	} else if ((uint64_t)st.st_size < bytes) {
+		x->old_size = st.st_size;
+		if (ftruncate(fd, (off_t)bytes))
+			rc = vaio_fail_errno(e, VAIO_FAILED, "'%s' cannot be made larger", x->image);
+	}
 	close(fd);
 	return rc;
+}
+
+/* The disk never had the new part, so nothing is lost with it. */
+static void undo_extension(const struct extension *x)
+{
+	if (x->old_size && (truncate(x->image, x->old_size) || vaio_loop_update_size(x->loop, NULL)))
+		vaioctl_note("disk grow: '%s' could not be given its old size back", x->image);
 }
 
 /* What all filters and the device need the length to be a multiple of, in bytes. */
@@ -144,9 +162,10 @@ static int check_new_size(const struct vaio_table *old, uint64_t bytes, uint64_t
 }
 
 /* The table with the new length in @new (its filters are @old's). */
-static int grow_table(const struct vaio_table *old, uint64_t want, struct vaio_table *new, struct vaio_err *e)
+static int grow_table(const struct vaio_table *old, uint64_t want, struct vaio_table *new, struct extension *x,
+		      struct vaio_err *e)
 {
-	char node[256], image[512];
+	char node[256];
 	struct vaio_blockdev b;
 	uint64_t room, block;
 	dev_t dev = table_dev(old->backing);
@@ -164,9 +183,10 @@ static int grow_table(const struct vaio_table *old, uint64_t want, struct vaio_t
 		if (rc)
 			return rc;
 	}
-	if (vaio_loop_file(dev, image, sizeof(image))) {
+	if (vaio_loop_file(dev, x->image, sizeof(x->image))) {
+		strcpy(x->loop, node);
 		if (want)
-			rc = extend_image(image, old->offset * 512 + want, e);
+			rc = extend_image(x, old->offset * 512 + want, e);
 		if (!rc)
 			rc = vaio_loop_update_size(node, e);
 		if (!rc)
@@ -188,6 +208,7 @@ static int grow_table(const struct vaio_table *old, uint64_t want, struct vaio_t
 int disk_grow(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g)
 {
 	struct vaio_table old, new = { 0 };
+	struct extension x = { 0 };
 	struct vaio_dm_info info;
 	char before[32], after[32];
 	uint64_t want = 0;
@@ -206,9 +227,11 @@ int disk_grow(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const
 		return vaioctl_fail_err(cmd, rc, &e);
 	/* What was asked of one start does not hold for the next. */
 	old.takeover = old.lose_dirty = false;
-	rc = grow_table(&old, want, &new, &e);
+	rc = grow_table(&old, want, &new, &x, &e);
 	if (!rc && new.sectors != old.sectors)
 		rc = vaio_dm_switch(info.name, &new, &old, &e);
+	if (rc)
+		undo_extension(&x);
 	vaio_format_size(before, sizeof(before), (double)old.sectors * 512);
 	vaio_format_size(after, sizeof(after), (double)new.sectors * 512);
 	if (rc)
