@@ -73,7 +73,7 @@ refuse 2 "--backing is given twice" disk attach vm1 --backing raw.img --backing 
 refuse 2 "--backing is missing" disk attach vm1
 refuse 2 "accepted as name" disk attach 'a/b' --backing raw.img
 refuse 2 "accepted as name" disk attach 'a b' --backing raw.img
-refuse 2 "accepted as name" disk attach -- --x --backing raw.img
+refuse 2 "accepted as name" disk attach --backing raw.img -- --x
 refuse 2 "not a UUID" disk attach vm1 --backing raw.img --uuid 1234
 refuse 2 "the nil UUID" disk attach vm1 --backing raw.img --uuid 00000000-0000-0000-0000-000000000000
 refuse 2 "--offset: '1024' lacks a unit" disk attach vm1 --backing raw.img --offset 1024
