@@ -24,13 +24,16 @@ forget_key() { keyctl purge -s logon "$1" >/dev/null; }
 
 sectors_of() { blockdev --getsz "$1"; }
 
-# filter_up NAME DEVICE OFFSET SECTORS [PROPERTY VALUE]...
-filter_up() {
+# make_filter NAME DEVICE OFFSET SECTORS [PROPERTY VALUE]...: may be refused
+make_filter() {
 	local name=$1 device=$2 offset=$3 sectors=$4
 	shift 4
 	dmsetup create "$name" --table \
 		"0 $sectors vaio $device $offset 2 uuid $UUID 1 crypt $# $*"
 }
+
+# The same; the script ends if it is refused.
+filter_up() { make_filter "$@" || bail "the filter takes the table: $*"; }
 
 # dmcrypt_up NAME DEVICE OFFSET SECTORS IV_OFFSET KEY [OPTION]...
 dmcrypt_up() {
@@ -47,4 +50,40 @@ put() { dd if="$1" of="$2" bs=4096 seek="$3" oflag=direct conv=notrunc,nocreat s
 same() {
 	local blocks=$((($(stat -c %s "$1") + 4095) / 4096))
 	dd if="$2" bs=4096 skip="$3" count="$blocks" iflag=direct status=none | cmp - "$1"
+}
+
+# property NAME PROPERTY, counter NAME COUNTER: of the filter on a disk
+property() {
+	vaioctl --json disk show "$1" |
+		jq -r --arg p "$2" 'first(.. | objects | select(.filter == "crypt")) | .properties[$p]'
+}
+counter() {
+	vaioctl --json disk stats "$1" |
+		jq -r --arg p "$2" 'first(.. | objects | select(.filter == "crypt")) | .counters[$p]'
+}
+
+# refused NAME REGEX PROPERTY VALUE...: the table must be refused, and the
+# kernel's log must say why in words that match.
+refused() {
+	local name=$1 regex=$2 said
+	shift 2
+	printf 'crypt-test %s\n' "$name" >/dev/kmsg
+	if make_filter bad /dev/ours 0 4096 "$@" 2>/dev/null; then
+		down bad
+		not_ok "$name" "the table was taken: $*"
+		return
+	fi
+	said=$(dmesg | sed "1,/crypt-test $name\$/d" | grep 'device-mapper: table:')
+	like "$name" "$said" "$regex"
+}
+
+# verify NAME DEVICE ENGINE BLOCKS SIZE [OPTION]...: fio writes, reads, compares
+verify() {
+	local name=$1 device=$2 engine=$3 blocks=$4 size=$5
+	shift 5
+	check "$name" fio --name=verify --filename="$device" --ioengine="$engine" --direct=1 \
+		--allow_file_create=0 \
+		--rw=randwrite --bsrange="$blocks" --size="$size" --iodepth=16 \
+		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --randseed="$VAIO_SEED" \
+		--group_reporting --output="$WORK/fio" "$@"
 }
