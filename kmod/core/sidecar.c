@@ -411,6 +411,7 @@ struct vaio_sidecar *vaio_sidecar_open(const char *path, const struct vaio_sidec
 	memalloc_noio_restore(noio);
 	return sc;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_open);
 
 void vaio_sidecar_close(struct vaio_sidecar *sc)
 {
@@ -424,6 +425,7 @@ void vaio_sidecar_close(struct vaio_sidecar *sc)
 	if (last)
 		free_sidecar(sc);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_close);
 
 /* --- owning -------------------------------------------------------------- */
 
@@ -457,6 +459,7 @@ int vaio_sidecar_own(struct vaio_sidecar *sc, enum vaio_sc_how how, bool *unclea
 	}
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_own);
 
 int vaio_sidecar_release(struct vaio_sidecar *sc)
 {
@@ -467,6 +470,7 @@ int vaio_sidecar_release(struct vaio_sidecar *sc)
 	WRITE_ONCE(sc->owned, false);
 	return err == -EROFS ? 0 : err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_release);
 
 int vaio_sidecar_promise(struct vaio_sidecar *sc, const u8 *next_host, char *reason, size_t len)
 {
@@ -484,6 +488,7 @@ int vaio_sidecar_promise(struct vaio_sidecar *sc, const u8 *next_host, char *rea
 		WRITE_ONCE(sc->owned, false);
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_promise);
 
 static int set_flag(struct vaio_sidecar *sc, u32 flag, bool on)
 {
@@ -497,11 +502,13 @@ int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on)
 {
 	return set_flag(sc, VAIO_SC_F_MUST_COMPARE, on);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_must_compare);
 
 int vaio_sidecar_set_source_damaged(struct vaio_sidecar *sc, bool on)
 {
 	return set_flag(sc, VAIO_SC_F_SOURCE_DAMAGED, on);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_source_damaged);
 
 int vaio_sidecar_set_alone(struct vaio_sidecar *sc, bool on)
 {
@@ -517,6 +524,7 @@ int vaio_sidecar_set_alone(struct vaio_sidecar *sc, bool on)
 	}
 	return end(sc);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_alone);
 
 int vaio_sidecar_set_cache(struct vaio_sidecar *sc, const u8 *cache_uuid, u64 generation)
 {
@@ -536,6 +544,7 @@ int vaio_sidecar_set_cache(struct vaio_sidecar *sc, const u8 *cache_uuid, u64 ge
 	}
 	return end(sc);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_cache);
 
 int vaio_sidecar_check_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reason, size_t len)
 {
@@ -548,6 +557,7 @@ int vaio_sidecar_check_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reas
 		name_reason(reason, len, sc->path);
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_check_grow);
 
 int vaio_sidecar_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reason, size_t len)
 {
@@ -561,6 +571,7 @@ int vaio_sidecar_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reason, si
 		explain(reason, len, sc->path, "cannot be written (error %d)", err);
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_grow);
 
 /* --- looking ------------------------------------------------------------- */
 
@@ -568,16 +579,19 @@ u32 vaio_sidecar_flags(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->sb.flags);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_flags);
 
 bool vaio_sidecar_owned(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->owned);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_owned);
 
 bool vaio_sidecar_failed(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->failed);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_failed);
 
 const char *vaio_sidecar_path(const struct vaio_sidecar *sc)
 {
@@ -595,6 +609,7 @@ const struct vaio_sc_region *vaio_sidecar_region(const struct vaio_sidecar *sc, 
 		return NULL;
 	return &sc->region[type];
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_region);
 
 void vaio_sidecar_get(struct vaio_sidecar *sc, struct vaio_sc_super *out)
 {
@@ -602,6 +617,7 @@ void vaio_sidecar_get(struct vaio_sidecar *sc, struct vaio_sc_super *out)
 	*out = sc->sb;
 	mutex_unlock(&sc->lock);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_get);
 
 /* --- pages of regions ---------------------------------------------------- */
 
@@ -630,6 +646,7 @@ int vaio_sidecar_read(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, voi
 	}
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_read);
 
 /* Checks and seals; gives the place on the device, or a negative error. */
 static s64 prepare_write(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, void *page)
@@ -656,6 +673,7 @@ int vaio_sidecar_write(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, vo
 		write_failed(sc, err);
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_write);
 
 int vaio_sidecar_flush(struct vaio_sidecar *sc)
 {
@@ -665,6 +683,7 @@ int vaio_sidecar_flush(struct vaio_sidecar *sc)
 		write_failed(sc, err);
 	return err;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_flush);
 
 static void write_end_io(struct bio *bio)
 {
@@ -690,3 +709,4 @@ int vaio_sidecar_write_async(struct vaio_sidecar *sc, u32 type, u32 map, u64 ind
 	submit_bio(&io->bio);
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_write_async);

@@ -200,11 +200,13 @@ const struct vaio_sc_region *vaio_sc_find(const struct vaio_sc_super *sb, u32 ty
 			return &sb->regions[i];
 	return NULL;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_find);
 
 u64 vaio_sc_map_pages(const struct vaio_sc_region *region)
 {
 	return div_u64(region->length / VAIO_SC_PAGE, region->maps);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_map_pages);
 
 u64 vaio_sc_page_offset(const struct vaio_sc_region *region, u32 map, u64 index)
 {
@@ -214,6 +216,7 @@ u64 vaio_sc_page_offset(const struct vaio_sc_region *region, u32 map, u64 index)
 		return 0;
 	return region->offset + (map * pages + index) * VAIO_SC_PAGE;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_page_offset);
 
 /* Bytes of disk that one map has bits for. */
 static u64 map_reach(const struct vaio_sc_region *region)
@@ -239,6 +242,7 @@ u64 vaio_sc_capacity(const struct vaio_sc_super *sb)
 	}
 	return least;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_capacity);
 
 int vaio_sc_layout(struct vaio_sc_super *sb, u32 grow, u32 epochs, char *reason, size_t len)
 {
@@ -275,6 +279,7 @@ int vaio_sc_layout(struct vaio_sc_super *sb, u32 grow, u32 epochs, char *reason,
 	sb->sidecar_bytes = offset;
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_layout);
 
 static int check_region(const struct vaio_sc_super *sb, u32 i, char *reason, size_t len)
 {
@@ -389,6 +394,7 @@ int vaio_sc_check(const struct vaio_sc_super *sb, u64 device_bytes, char *reason
 		return refuse(-EIO, reason, len, "bytes in the reserved tail");
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_check);
 
 static u32 super_crc(const void *block)
 {
@@ -442,6 +448,7 @@ int vaio_sc_pick(const void *block0, const void *block1, struct vaio_sc_pick *pi
 	pick->copy = sequence[1] > sequence[0];
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_pick);
 
 static void generation_to_disk(const struct vaio_sc_generation *g, struct vaio_sc_disk_generation *d)
 {
@@ -499,6 +506,7 @@ void vaio_sc_encode(const struct vaio_sc_super *sb, unsigned int copy, void *blo
 	memcpy(d->tail, sb->tail, VAIO_SC_TAIL);
 	d->crc = cpu_to_le32(super_crc(d));
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_encode);
 
 static int decode_regions(const struct vaio_sc_disk_super *d, struct vaio_sc_super *sb,
 			  char *reason, size_t len)
@@ -576,6 +584,7 @@ int vaio_sc_decode(const void *block, unsigned int copy, u64 device_bytes,
 		return err;
 	return vaio_sc_check(sb, device_bytes, reason, len);
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_decode);
 
 /* --- is it the right one, and whose -------------------------------------- */
 
@@ -703,6 +712,7 @@ void vaio_sc_page_init(void *page, bool ones)
 	if (ones)
 		memset(p->bits, 0xff, sizeof(p->bits));
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_page_init);
 
 void vaio_sc_page_seal(void *page, u64 page_seed, u32 type, u32 map, u64 index)
 {
@@ -716,6 +726,7 @@ void vaio_sc_page_seal(void *page, u64 page_seed, u32 type, u32 map, u64 index)
 	p->index = cpu_to_le32(index);
 	p->crc = cpu_to_le32(page_crc(p));
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_page_seal);
 
 int vaio_sc_page_check(const void *page, u64 page_seed, u32 type, u32 map, u64 index)
 {
@@ -729,3 +740,4 @@ int vaio_sc_page_check(const void *page, u64 page_seed, u32 type, u32 map, u64 i
 		return -EBADMSG;
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(vaio_sc_page_check);

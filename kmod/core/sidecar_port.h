@@ -11,12 +11,14 @@
 #include <linux/build_bug.h>
 #include <linux/crc32c.h>
 #include <linux/errno.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/string.h>
 #include <linux/time.h>
 #include <linux/types.h>
 #include <asm/byteorder.h>
+#include "../compat.h"
 
 static inline u32 vaio_sc_crc32c(u32 crc, const void *data, size_t len)
 {
@@ -61,6 +63,8 @@ typedef unsigned long long u64;
 #define le16_to_cpu(x)	le16toh(x)
 #define le32_to_cpu(x)	le32toh(x)
 #define le64_to_cpu(x)	((u64)le64toh(x))
+
+#define VAIO_EXPORT_FOR_KUNIT(symbol)
 
 #define __printf(a, b)	__attribute__((format(printf, a, b)))
 
