@@ -18,7 +18,7 @@ result() {	# OK? NAME TEXT
 		echo "ok $count - $2"
 	else
 		echo "not ok $count - $2"
-		sed 's/^/# /' <<<"$3"
+		printf "# %s\n" "${3//$'\n'/$'\n'# }"
 	fi
 }
 

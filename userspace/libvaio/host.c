@@ -214,7 +214,8 @@ void vaio_klog_reason(int fd, char *text, size_t size)
 		if (n <= 0)
 			break;
 		record[n] = 0;
-		if (!vaio_klog_parse(record, one, sizeof(one)))
+		/* device-mapper's own words come after the target's and tell only that it refused. */
+		if (!vaio_klog_parse(record, one, sizeof(one)) || (text[0] && strstr(one, "preresume failed, error")))
 			continue;
 		/* The target's own sentence beats what came along with it. */
 		if (from_table && !strstr(record, "device-mapper: table: "))
