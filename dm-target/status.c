@@ -10,6 +10,7 @@
  * The table line can be loaded again. Filters' words are given back as they
  * came; a filter that needs a key takes the description of one, never the key.
  */
+#include <linux/ctype.h>
 #include <linux/device-mapper.h>
 #include <linux/slab.h>
 #include "target.h"
@@ -45,7 +46,7 @@ static unsigned int emit_word(char *result, unsigned int maxlen, unsigned int sz
 {
 	DMEMIT(" ");
 	for (; *word; word++) {
-		if (*word == '\\' || *word == ' ' || *word == '\t')
+		if (*word == '\\' || isspace(*word))
 			DMEMIT("\\");
 		DMEMIT("%c", *word);
 	}

@@ -158,6 +158,7 @@ struct vaio_disk {
 	char			backing[VAIO_DEVNAME_LEN];
 	char			sidecar_path[VAIO_DEVNAME_LEN];
 
+	bool			attached;	/* lifecycle; a table was live once */
 	struct vaio_sidecar	*sidecar;	/* lifecycle */
 	struct percpu_ref	below;
 	struct completion	below_dead;

@@ -17,6 +17,12 @@
 DEFINE_MUTEX(vaio_disks_lock);
 LIST_HEAD(vaio_disks);
 
+/*
+ * Names of all disks, written under disk->lock as well. Who looks for a name must
+ * not wait for the lock of each disk: a filter that hangs may hold it.
+ */
+static DEFINE_SPINLOCK(vaio_names_lock);
+
 static struct vaio_disk *disk_new(const uuid_t *uuid, struct mapped_device *md)
 {
 	struct vaio_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
@@ -131,7 +137,9 @@ struct vaio_disk *vaio_disk_get_for_table(const uuid_t *uuid, struct mapped_devi
 		disk->tables = 1;
 		/* the initial reference is the first table's */
 	} else if (disk->md != md) {
+		spin_lock(&vaio_names_lock);
 		snprintf(error, len, "uuid %pUb is in use by device '%s'", uuid, disk->name);
+		spin_unlock(&vaio_names_lock);
 		disk = ERR_PTR(-EBUSY);
 	} else {
 		disk->tables++;
@@ -180,7 +188,9 @@ void vaio_disk_refresh_name(struct vaio_disk *disk)
 	if (dm_copy_name_and_uuid(disk->md, name, uuid))
 		return;		/* on its way out */
 	mutex_lock(&disk->lock);
+	spin_lock(&vaio_names_lock);
 	strscpy(disk->name, name, sizeof(disk->name));
+	spin_unlock(&vaio_names_lock);
 	mutex_unlock(&disk->lock);
 }
 
@@ -213,16 +223,15 @@ struct vaio_disk *vaio_disk_find_name(const char *name)
 	struct vaio_disk *disk, *found = NULL;
 
 	mutex_lock(&vaio_disks_lock);
+	spin_lock(&vaio_names_lock);
 	list_for_each_entry(disk, &vaio_disks, list) {
-		mutex_lock(&disk->lock);
-		if (!strcmp(disk->name, name))
+		if (!strcmp(disk->name, name)) {
+			vaio_disk_get(disk);
 			found = disk;
-		mutex_unlock(&disk->lock);
-		if (found) {
-			vaio_disk_get(found);
 			break;
 		}
 	}
+	spin_unlock(&vaio_names_lock);
 	mutex_unlock(&vaio_disks_lock);
 	return found;
 }

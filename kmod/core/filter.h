@@ -385,6 +385,8 @@ struct workqueue_struct *vaio_disk_wq(const struct vaio_disk *disk);
  * @why: what it will wait for
  *
  * Call before anything that could continue the io from elsewhere. Any context.
+ * PACED: call it, and put the io on your list, under the lock that quiesce()
+ * takes to end the parked ones; else one could slip onto the list after it.
  *
  * Return: 0, and the hook must return VAIO_DEFER.
  * -EAGAIN: the submitter asked not to wait (REQ_NOWAIT); io->status is set, the

@@ -54,6 +54,22 @@ void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *
 	io->start_ns = 0;
 }
 
+/* Neither is the io's end: the submitter or device-mapper will try again. */
+static bool failed(blk_status_t status)
+{
+	return status && status != BLK_STS_AGAIN && status != BLK_STS_DM_REQUEUE;
+}
+
+/* The slot answered COMPLETE or FAIL, or ended a deferred io. */
+static void account_verdict(struct vaio_io *io, struct vaio_slot *slot)
+{
+	if (!io->status)
+		this_cpu_inc(slot->stats->completed);
+	else if (failed(io->status))
+		this_cpu_inc(slot->stats->failed);
+	trace_vaio_verdict(io, slot, io->status ? VAIO_FAIL : VAIO_COMPLETE);
+}
+
 static enum run run_down(struct vaio_io *io)
 {
 	const struct vaio_plan *plan = io->plan;
@@ -69,16 +85,12 @@ static enum run run_down(struct vaio_io *io)
 		if (verdict == VAIO_DEFER)
 			return RUN_DEFERRED;
 
-		if (verdict == VAIO_COMPLETE) {
+		if (verdict == VAIO_COMPLETE)
 			io->status = BLK_STS_OK;
-			this_cpu_inc(hook->slot->stats->completed);
-		} else {
-			if (!io->status)
-				io->status = BLK_STS_IOERR;
-			if (hook->slot)	/* not standby's */
-				this_cpu_inc(hook->slot->stats->failed);
-		}
-		trace_vaio_verdict(io, hook->slot, verdict);
+		else if (!io->status)
+			io->status = BLK_STS_IOERR;
+		if (hook->slot)	/* not standby's */
+			account_verdict(io, hook->slot);
 		io->up_from = hook->up_from;
 		io->next = hook->up_from;
 		io->flags |= VAIO_IO_UNWINDING;
@@ -108,7 +120,7 @@ static void account_end(struct vaio_io *io)
 {
 	const struct vaio_plan *plan = io->plan;
 
-	if (unlikely(io->status))
+	if (unlikely(failed(io->status)))
 		this_cpu_inc(plan->stack->stats->failed[io->kind]);
 	if (plan->timed)
 		this_cpu_inc(plan->stack->stats->hist[vaio_hist_bucket(ktime_get_ns() -
@@ -196,10 +208,11 @@ void vaio_io_submit(struct vaio_io *io)
 	struct bio *bio = io->bio;
 	struct bio *clone = io->clone;
 
+	aim(stack, io, bio);
 	if (bio != clone) {
 		bio->bi_private = io;
 		bio->bi_end_io = substitute_end_io;
-		/* charged to whom the clone is charged to, not to a worker */
+		/* charged to whom the clone is charged to, not to a worker; needs the device */
 		bio_clone_blkg_association(bio, clone);
 	} else if (io->flags & VAIO_IO_OWN) {
 		bio->bi_private = io;
@@ -208,7 +221,6 @@ void vaio_io_submit(struct vaio_io *io)
 		/* device-mapper polls only what map() submitted */
 		bio->bi_opf &= ~REQ_POLLED;
 	}
-	aim(stack, io, bio);
 	send(io);
 }
 
@@ -331,6 +343,18 @@ static void down_work(struct work_struct *work)
 	vaio_io_down(container_of(work, struct vaio_io, work));
 }
 
+/*
+ * Submitting may sleep. A bio's end_io, from where ios are often continued, may
+ * run in a task and yet inside a driver's dispatch or polling, which hold the RCU
+ * read lock: where that cannot be seen (preemptible() is then 0), the queue does
+ * it. Bios submitted from inside another submission would wait on its list,
+ * perhaps for the very one that they were to go before.
+ */
+static bool may_submit(void)
+{
+	return preemptible() && !rcu_preempt_depth() && !current->bio_list;
+}
+
 void vaio_io_continue(struct vaio_io *io)
 {
 	undefer(io);
@@ -338,11 +362,7 @@ void vaio_io_continue(struct vaio_io *io)
 		vaio_io_up(io);
 		return;
 	}
-	/*
-	 * Bios submitted from inside another submission would wait on its list,
-	 * perhaps for the very one that they were to go before.
-	 */
-	if (in_task() && !in_softirq() && !irqs_disabled() && !current->bio_list) {
+	if (may_submit()) {
 		vaio_io_down(io);
 		return;
 	}
@@ -360,11 +380,7 @@ void vaio_io_end(struct vaio_io *io, blk_status_t status)
 	if (!(io->flags & VAIO_IO_UNWINDING)) {
 		io->up_from = io->plan->down[io->next - 1].up_from;
 		io->next = io->up_from;
-		if (status)
-			this_cpu_inc(slot->stats->failed);
-		else
-			this_cpu_inc(slot->stats->completed);
-		trace_vaio_verdict(io, slot, status ? VAIO_FAIL : VAIO_COMPLETE);
+		account_verdict(io, slot);
 	}
 	vaio_io_up(io);
 }

@@ -412,12 +412,15 @@ static void transition_commit(struct vaio_stack *stack, const unsigned int *offs
 
 	mutex_lock(&disk->lock);
 	for_each_class_up(c) {
-		struct vaio_slot_cfg *cfg = stack->cfg[c];
+		struct vaio_slot_cfg *cfg = stack->cfg[c], *before;
 		struct vaio_slot *slot = disk->slots[c];
 
 		if (slot && (t->fresh[c] || !cfg)) {
 			t->gone[c] = slot;
 			disk->slots[c] = NULL;
+			/* it is stopped, and the slots above must not use it when they start */
+			if (disk->transform_slot == slot)
+				vaio_disk_offer_transform(slot, NULL);
 		}
 		if (!cfg)
 			continue;
@@ -426,11 +429,12 @@ static void transition_commit(struct vaio_stack *stack, const unsigned int *offs
 		slot = disk->slots[c];
 		slot->io_offset = offset[c];
 		kref_get(&cfg->ref);
-		vaio_cfg_put(slot->cfg);
+		before = slot->cfg;
 		slot->cfg = cfg;
 		swap(slot->bios, t->bios[c]);
 		if (slot->filter->adopt)
 			slot->filter->adopt(slot, cfg);
+		vaio_cfg_put(before);
 	}
 	vaio_plans_build(stack, disk->slots);
 	disk->stack = stack;
@@ -514,7 +518,7 @@ int vaio_stack_preresume(struct vaio_stack *stack)
 		return -ENOMEM;
 	mutex_lock(&disk->lifecycle);
 	vaio_disk_refresh_name(disk);
-	first = disk->state == VAIO_DISK_INACTIVE;
+	first = !disk->attached;
 	io_offsets(stack, offset);
 
 	r = sidecar_begin(stack, t->reason, sizeof(t->reason));
@@ -536,6 +540,7 @@ int vaio_stack_preresume(struct vaio_stack *stack)
 	for_each_class_down(c)
 		if (t->gone[c])
 			slot_free(t->gone[c]);
+	disk->attached = true;
 	mutex_unlock(&disk->lifecycle);
 
 	if (stack->standby) {
@@ -687,5 +692,6 @@ void vaio_slots_teardown(struct vaio_disk *disk)
 			slot_free(gone[c]);
 	sidecar_end(disk);
 	mutex_unlock(&disk->lifecycle);
-	vaio_event_post(disk, VAIO_EVENT_DETACH, VAIO_PHASE_NOTIFY, "", 0, 0, &token);
+	if (disk->attached)	/* else nobody has heard of it */
+		vaio_event_post(disk, VAIO_EVENT_DETACH, VAIO_PHASE_NOTIFY, "", 0, 0, &token);
 }

@@ -90,10 +90,14 @@ static void clone_end_io(struct bio *bio)
 {
 	struct fx_io *fio = container_of(bio, struct fx_io, clone);
 	blk_status_t status = bio->bi_status;
+	int ret = vaio_stack_end_io(fx_vaio_io(fio), &status);
 
-	fio->ret = vaio_stack_end_io(fx_vaio_io(fio), &status);
-	if (fio->ret == DM_ENDIO_INCOMPLETE)
+	if (ret == DM_ENDIO_INCOMPLETE) {
+		/* it may be gone */
+		fx_live->incomplete++;
 		return;
+	}
+	fio->ret = ret;
 	fio->status = status;
 	fx_note(fio->fx, fio->ended ? "ENDED-TWICE" : ".");
 	fio->ended = true;
@@ -121,7 +125,7 @@ static int io_map(struct fx_io *fio)
 	if (map == DM_MAPIO_REMAPPED)
 		device_get(fx, &fio->clone);
 	else if (map == DM_MAPIO_KILL)
-		bio_io_error(&fio->clone);
+		bio_uninit(&fio->clone);	/* device-mapper fails it by itself */
 	flush_workqueue(fx->disk.wq);
 	return map;
 }
@@ -253,9 +257,8 @@ static enum vaio_verdict fx_complete_hook(struct vaio_slot *slot, struct vaio_io
 struct fx_slot *fx_add(struct fx *fx, enum vaio_class class, u32 caps)
 {
 	static const char *const names[] = { "fx-i", "fx-r", "fx-c", "fx-q", "fx-e" };
-	struct fx_slot *s = kunit_kzalloc(fx->test, sizeof(*s), GFP_KERNEL);
+	struct fx_slot *s = &fx->slots[class];
 
-	KUNIT_ASSERT_NOT_NULL(fx->test, s);
 	s->fx = fx;
 	s->status = BLK_STS_IOERR;
 	s->filter.name = names[class];

@@ -63,7 +63,8 @@ struct fx_slot {
  * struct fx_io - an io as device-mapper makes them: its data, then the clone
  * @fx: the stack
  * @ended: has it?
- * @ret: what map() or the last end_io() answered
+ * @map: what map() answered
+ * @ret: what the last end_io() answered
  * @status: it ended with
  * @vanish: free its memory the moment it ends
  */
@@ -85,11 +86,13 @@ struct fx {
 	struct gendisk		*gd;
 	struct vaio_disk	disk;
 	struct vaio_stack	stack;
-	struct fx_slot		*slot[VAIO_MAX_SLOTS];
+	struct fx_slot		slots[VAIO_MAX_SLOTS];
+	struct fx_slot		*slot[VAIO_MAX_SLOTS];	/* those that there are */
 	spinlock_t		lock;		/* of what follows */
 	char			log[FX_LOG];
 	struct bio		*sent[8];
 	unsigned int		nr_sent;
+	unsigned int		incomplete;	/* times that end_io() answered DM_ENDIO_INCOMPLETE */
 	blk_status_t		own_status;
 	unsigned int		own_ended;
 	/* for FX_THREAD */
