@@ -79,6 +79,32 @@ static void use(struct vaio_sc_super *sb, u64 device_bytes, u8 choice)
 	assert(!memcmp(&d, &again, sizeof(d)));
 }
 
+/*
+ * Half of the time sets an aligned word of the header or region table to a
+ * value that is likely to be at an edge, which blind changes seldom hit.
+ */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
+{
+	const u64 edges[] = { 0, 1, VAIO_SC_PAGE, 1 << 16, VAIO_SC_COPY1, VAIO_SC_DATA, 2 << 20, 1ULL << 40,
+			      1ULL << 63, ~0ULL, ~0ULL << 12, (1ULL << 63) - VAIO_SC_PAGE };
+	size_t each = size && data[0] & WHOLE ? VAIO_SC_PAGE : HEAD;
+	size_t base = 1 + (seed & 2 ? each : 0);
+	size_t where = seed & 4 ? (seed >> 8) % 512 : 512 + (seed >> 8) % (5 * sizeof(struct vaio_sc_disk_region));
+	u64 value;
+
+	where = base + (where & ~7UL);
+	if (seed & 1 || where + 8 > size)
+		return LLVMFuzzerMutate(data, size, max_size);
+	memcpy(&value, data + where, 8);
+	seed >>= 18;
+	value = edges[seed % 12] + (seed & 0x1000 ? le64toh(value) : 0);
+	value = htole64(seed & 0x2000 ? -value : value);
+	memcpy(data + where, &value, 8);
+	return size;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct vaio_sc_disk_super block[VAIO_SC_COPIES], again;
