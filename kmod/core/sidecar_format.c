@@ -629,7 +629,9 @@ int vaio_sc_match(const struct vaio_sc_super *sb, const struct vaio_sc_expect *e
 		return refuse(-EMEDIUMTYPE, reason, len,
 			      "backing device has %llu bytes but the sidecar was made for %llu; `vaioctl sidecar adopt` mends it",
 			      expect->backing_bytes, sb->backing_bytes);
-	if (expect->block_size && expect->block_size != sb->block_size)
+	/* a file has no blocks of its own: its loop devices may have either size */
+	if (expect->block_size && expect->block_size != sb->block_size &&
+	    sb->identity_kind != VAIO_SC_ID_FILE)
 		return refuse(-EMEDIUMTYPE, reason, len,
 			      "the disk has blocks of %u bytes but the sidecar was made for %u; `vaioctl sidecar adopt` mends it",
 			      expect->block_size, sb->block_size);

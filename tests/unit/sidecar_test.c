@@ -544,6 +544,10 @@ static void test_match(void **state)
 	e.block_size = 4096;
 	assert_int_equal(vaio_sc_match(&sb, &e, WHY), -EMEDIUMTYPE);
 	assert_says("blocks of 4096 bytes");
+	/* loop devices over one file may have either */
+	sb.identity_kind = VAIO_SC_ID_FILE;
+	assert_int_equal(vaio_sc_match(&sb, &e, WHY), 0);
+	sb.identity_kind = VAIO_SC_ID_LV;
 	e.block_size = 0;
 	e.disk_bytes = 17 * TIB;
 	assert_int_equal(vaio_sc_match(&sb, &e, WHY), -ENOSPC);

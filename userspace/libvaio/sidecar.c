@@ -79,6 +79,16 @@ int vaio_backing_describe(const char *path, struct vaio_backing *b, struct vaio_
 	return rc;
 }
 
+/* What a sidecar notes as block size; a file has none, and may get either from a loop device. */
+static int note_block_size(struct vaio_sc_super *sb, const struct vaio_backing *b, struct vaio_err *e)
+{
+	if (b->block_size != 512 && b->block_size != 4096)
+		return vaio_fail(e, VAIO_FAILED, "the backing device has blocks of %u bytes, neither 512 nor 4096",
+				 b->block_size);
+	sb->block_size = sb->identity_kind == VAIO_SC_ID_FILE ? 512 : b->block_size;
+	return VAIO_OK;
+}
+
 /* --- the sidecar's file or device ------------------------------------------- */
 
 /* The loop device that uses a file, if one does. */
@@ -468,15 +478,14 @@ static int init_super(const struct vaio_scfile *f, const struct vaio_sidecar_par
 	int rc;
 
 	memset(sb, 0, sizeof(*sb));
-	if (p->backing->block_size != 512 && p->backing->block_size != 4096)
-		return vaio_fail(e, VAIO_FAILED, "the backing device has blocks of %u bytes, neither 512 nor 4096",
-				 p->backing->block_size);
 	if (p->backing->dev == f->dev && p->backing->ino == f->ino)
 		return vaio_fail(e, VAIO_USAGE, "sidecar %s: is the backing device itself", f->path);
 	if (vaio_sc_identity_parse(p->backing->identity, &sb->identity_kind, sb->identity,
 				   reason, sizeof(reason)))
 		return vaio_fail(e, VAIO_FAILED, "backing device: %s", reason);
-	rc = vaio_id_random(sb->sidecar_uuid, e);
+	rc = note_block_size(sb, p->backing, e);
+	if (!rc)
+		rc = vaio_id_random(sb->sidecar_uuid, e);
 	if (!rc)
 		rc = vaio_id_random(sb->current_gen.id, e);
 	if (!rc)
@@ -489,7 +498,6 @@ static int init_super(const struct vaio_scfile *f, const struct vaio_sidecar_par
 	sb->created = time(NULL);
 	sb->state = VAIO_SC_CLEAN;
 	sb->backing_bytes = p->backing->bytes;
-	sb->block_size = p->backing->block_size;
 	return VAIO_OK;
 }
 
@@ -548,9 +556,6 @@ int vaio_sidecar_adopt(struct vaio_sc_super *sb, const struct vaio_sidecar_adopt
 	if ((!mine || other_disk) && (sb->flags & VAIO_SC_F_CACHE_DIRTY) && !a->lose_dirty)
 		return vaio_fail(e, VAIO_REFUSED, "host %s has dirty blocks of this disk in its cache; --lose-dirty-blocks goes on without them",
 				 host);
-	if (a->backing->block_size != 512 && a->backing->block_size != 4096)
-		return vaio_fail(e, VAIO_FAILED, "the backing device has blocks of %u bytes, neither 512 nor 4096",
-				 a->backing->block_size);
 	if (a->backing->bytes < sb->disk_bytes && !a->force)
 		return vaio_fail(e, VAIO_REFUSED, "the backing device has %llu bytes, the disk had %llu; --force adopts it all the same",
 				 a->backing->bytes, sb->disk_bytes);
@@ -558,14 +563,15 @@ int vaio_sidecar_adopt(struct vaio_sc_super *sb, const struct vaio_sidecar_adopt
 				   reason, sizeof(reason)))
 		return vaio_fail(e, VAIO_FAILED, "backing device: %s", reason);
 
+	rc = note_block_size(sb, a->backing, e);
 	/* another UUID, so that this one and what it was copied from may both be in use */
-	rc = vaio_id_random(sb->sidecar_uuid, e);
+	if (!rc)
+		rc = vaio_id_random(sb->sidecar_uuid, e);
 	if (rc)
 		return rc;
 	if (other_disk)
 		memcpy(sb->disk_uuid, a->disk_uuid, VAIO_SC_ID_LEN);
 	sb->backing_bytes = a->backing->bytes;
-	sb->block_size = a->backing->block_size;
 	if (sb->disk_bytes > sb->backing_bytes || sb->disk_bytes % sb->block_size)
 		sb->disk_bytes = 0;
 	sb->flags |= VAIO_SC_F_MUST_COMPARE;
