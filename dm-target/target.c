@@ -72,7 +72,8 @@ static int vaio_map(struct dm_target *ti, struct bio *bio)
 
 static int vaio_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 {
-	return vaio_stack_end_io(dm_per_bio_data(bio, ti->per_io_data_size), error);
+	return vaio_stack_end_io(ti->private, bio, dm_per_bio_data(bio, ti->per_io_data_size),
+				 error);
 }
 
 static void vaio_presuspend(struct dm_target *ti)

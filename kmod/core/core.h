@@ -105,6 +105,7 @@ struct vaio_stack {
 	struct block_device	*bdev;
 	sector_t		start;
 	struct vaio_stack_stats __percpu *stats;
+	bool			no_space;	/* see space.c */
 
 	/* read by some */
 	struct vaio_slot	*flush_slots[VAIO_MAX_SLOTS];
@@ -166,6 +167,10 @@ struct vaio_disk {
 	struct vaio_stack_stats __percpu *stats;
 	spinlock_t		charge_lock;
 	struct bio		charge;		/* carries the cgroup of the io served last */
+
+	struct work_struct	space_work;	/* space.c */
+	unsigned long		no_space_at;	/* jiffies of the last ENOSPC */
+	bool			no_space;
 
 	struct vaio_slot	*transform_slot;
 	const struct vaio_transform *transform;
@@ -249,6 +254,10 @@ extern void (*vaio_test_send)(struct vaio_io *io);
 #else
 #define vaio_test_send ((void (*)(struct vaio_io *io))NULL)
 #endif
+
+/* space.c: a backing without space */
+void vaio_space_note(struct vaio_stack *stack, const struct bio *clone, blk_status_t status);
+void vaio_space_work(struct work_struct *work);
 
 /* own.c: own I/O */
 struct bio_set *vaio_own_bios_new(unsigned int io_size);
@@ -381,9 +390,14 @@ static inline int vaio_stack_map(struct vaio_stack *stack, struct bio *clone, st
 
 /**
  * vaio_stack_end_io - end_io() of the device-mapper target
+ *
+ * Inline, like vaio_stack_map(). Return: DM_ENDIO_*.
  */
-static inline int vaio_stack_end_io(struct vaio_io *io, blk_status_t *error)
+static inline int vaio_stack_end_io(struct vaio_stack *stack, struct bio *clone,
+				    struct vaio_io *io, blk_status_t *error)
 {
+	if (unlikely((__force u8)*error | READ_ONCE(stack->no_space)))
+		vaio_space_note(stack, clone, *error);
 	return io->plan ? vaio_stack_end_io_hooked(io, error) : DM_ENDIO_DONE;
 }
 

@@ -36,6 +36,7 @@ static struct vaio_disk *disk_new(const uuid_t *uuid, struct mapped_device *md)
 	mutex_init(&disk->lifecycle);
 	mutex_init(&disk->lock);
 	spin_lock_init(&disk->charge_lock);
+	INIT_WORK(&disk->space_work, vaio_space_work);
 	bio_init(&disk->charge, NULL, NULL, 0, 0);
 	init_completion(&disk->below_dead);
 	disk->state = VAIO_DISK_INACTIVE;

@@ -215,6 +215,7 @@ void vaio_plans_build(struct vaio_stack *stack, struct vaio_slot *const *slots)
 	int c;
 
 	stack->nr_flush_slots = 0;
+	stack->no_space = false;
 	for_each_class_down(c)
 		if (slots[c] && (slots[c]->filter->caps & VAIO_CAP_ENDS_FLUSH))
 			stack->flush_slots[stack->nr_flush_slots++] = slots[c];
@@ -690,6 +691,7 @@ void vaio_slots_teardown(struct vaio_disk *disk)
 	for_each_class_down(c)
 		if (gone[c])
 			slot_free(gone[c]);
+	cancel_work_sync(&disk->space_work);
 	sidecar_end(disk);
 	mutex_unlock(&disk->lifecycle);
 	if (disk->attached)	/* else nobody has heard of it */

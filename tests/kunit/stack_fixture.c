@@ -90,7 +90,7 @@ static void clone_end_io(struct bio *bio)
 {
 	struct fx_io *fio = container_of(bio, struct fx_io, clone);
 	blk_status_t status = bio->bi_status;
-	int ret = vaio_stack_end_io(fx_vaio_io(fio), &status);
+	int ret = vaio_stack_end_io(&fio->fx->stack, bio, fx_vaio_io(fio), &status);
 
 	if (ret == DM_ENDIO_INCOMPLETE) {
 		/* it may be gone */
