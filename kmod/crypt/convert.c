@@ -58,12 +58,14 @@ void crypt_begin_write(struct crypt_io *ci)
 	sg_init_table(&ci->dst, 1);
 	crypt_begin(ci, &ci->dst);
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_begin_write);
 
 /* In place; ci->left was saved on the way down. */
 void crypt_begin_read(struct crypt_io *ci)
 {
 	crypt_begin(ci, &ci->src);
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_begin_read);
 
 /*
  * Go on with a request. Returns 0 when all of it is converted, -EINPROGRESS when the callback is to
@@ -103,6 +105,7 @@ int crypt_convert(struct crypt_io *ci)
 	}
 	return 0;
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_convert);
 
 /* Go on with a deferred request until it is done or waits again. */
 void crypt_resume(struct crypt_io *ci)

@@ -28,6 +28,7 @@ struct crypto_skcipher *crypt_tfm_alloc(void)
 {
 	return crypto_alloc_skcipher("xts(aes)", 0, CRYPTO_ALG_ALLOCATES_MEMORY);
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_tfm_alloc);
 
 int crypt_tfm_setkey(struct crypto_skcipher *tfm, const u8 *bytes, unsigned int size)
 {
@@ -36,6 +37,7 @@ int crypt_tfm_setkey(struct crypto_skcipher *tfm, const u8 *bytes, unsigned int 
 		return -EKEYREJECTED;
 	return crypto_skcipher_setkey(tfm, bytes, size);
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_tfm_setkey);
 
 /* The keyring's key into the cipher. */
 static int crypt_key_load(struct crypt_key *ck, struct vaio_slot_cfg *cfg, char **error)

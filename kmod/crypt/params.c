@@ -124,4 +124,3 @@ int crypt_params_parse(struct vaio_slot_cfg *cfg, struct crypt_params *p, char *
 	}
 	return crypt_parse_key(cfg, p, error);
 }
-VAIO_EXPORT_FOR_KUNIT(crypt_params_parse);

@@ -22,6 +22,7 @@ mempool_t *crypt_seals_new(struct crypto_skcipher *tfm)
 	return mempool_create_kmalloc_pool(CRYPT_MIN_SEALS,
 					   sizeof(struct crypt_seal) + crypto_skcipher_reqsize(tfm));
 }
+VAIO_EXPORT_FOR_KUNIT(crypt_seals_new);
 
 static int crypt_transform(struct vaio_slot *slot, sector_t sector, struct page *dst,
 			   unsigned int dst_off, struct page *src, unsigned int src_off,
@@ -80,8 +81,11 @@ const struct vaio_transform crypt_transform_512 = {
 	.open	= crypt_open,
 };
 
+VAIO_EXPORT_FOR_KUNIT(crypt_transform_512);
+
 const struct vaio_transform crypt_transform_4096 = {
 	.unit	= 4096,
 	.seal	= crypt_seal,
 	.open	= crypt_open,
 };
+VAIO_EXPORT_FOR_KUNIT(crypt_transform_4096);

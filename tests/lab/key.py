@@ -11,7 +11,6 @@ The file holds the key's complement, and load wipes what it held: else the test
 itself would leave the key in memory. seek and find print what they found.
 """
 import ctypes
-import mmap
 import os
 import sys
 
@@ -107,17 +106,27 @@ def seek(path, text):
 
 def find(path, memory):
     key = turned(path)
-    with open(memory, 'rb') as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    wanted = {}
     for half in range(2):
         plain, inverse = round_keys(key[half * 32:half * 32 + 32])
         for n, part in enumerate(plain):
-            if data.find(part) >= 0:
-                print(f'half {half}: ' + (f'bytes {n * 16} to {n * 16 + 15}' if n < 2
-                                          else f'round key {n}'))
+            wanted[part] = f'half {half}: ' + (f'bytes {n * 16} to {n * 16 + 15}' if n < 2
+                                               else f'round key {n}')
         for n, part in enumerate(inverse, 1):
-            if data.find(part) >= 0:
-                print(f'half {half}: inverse round key {n}')
+            wanted[part] = f'half {half}: inverse round key {n}'
+
+    # Once over the memory, most of which is zero.
+    chunk, tail = 1 << 18, b''
+    zero = bytes(chunk)
+    with open(memory, 'rb', buffering=0) as file:
+        while data := file.read(chunk):
+            if data == zero:
+                tail = b''
+                continue
+            data = tail + data
+            for part in [part for part in wanted if part in data]:
+                print(wanted.pop(part))
+            tail = data[-15:]
 
 
 def main():
