@@ -94,9 +94,9 @@ code 3 'a commit of nothing is refused' 'no prepare .snapshot. with token 99' va
 
 # --- grow ---------------------------------------------------------------------------
 fio --name=w --filename=/dev/mapper/vm1 --rw=randwrite --bs=4k --size=48m --direct=1 --ioengine=libaio --iodepth=8 \
-	--verify=crc32c --output=fio.log &
+	--verify=crc32c --loops=$((${VAIO_FULL:+7} + 1)) --output=fio.log &
 fio=$!
-wait_for 60 fuser -s /dev/mapper/vm1
+wait_for 60 sh -c 'dmsetup info -c --noheadings -o open vm1 | grep -q 1'
 size=64
 for ((i = 0; i < $(scaled 60); i++)); do
 	size=$((size + 8))
@@ -106,11 +106,11 @@ check 'fio ran while the disk grew' kill -0 "$fio"
 wait "$fio"
 is 'and saw no error' "$?" 0
 is 'the disk has grown' "$(sectors vm1)" $((size * 2048))
-truncate -s 256M a.img
+truncate -s 640M a.img
 check 'grow takes over what the image has' vaioctl disk grow vm1
-is 'and has it all' "$(sectors vm1)" 524288
+is 'and has it all' "$(sectors vm1)" 1310720
 code 1 'a disk never shrinks' 'a disk never shrinks' vaioctl disk grow vm1 --size 64MiB
-is 'and did not' "$(sectors vm1)" 524288
+is 'and did not' "$(sectors vm1)" 1310720
 
 # --- detach --------------------------------------------------------------------------
 exec 7</dev/mapper/vm1
@@ -215,7 +215,7 @@ uuid=$(vaioctl --json disk show vm1 | field '[0]["uuid"]')
 check 'detach' vaioctl disk detach vm1
 check 'it is found again' vaioctl disk attach vm1 --backing a.img --buffered --sidecar auto
 is 'with the same UUID' "$(vaioctl --json disk show vm1 | field '[0]["uuid"]')" "$uuid"
-check 'a disk with a sidecar grows' vaioctl disk grow vm1 --size 320MiB
+check 'a disk with a sidecar grows' vaioctl disk grow vm1 --size 720MiB
 check 'detach again' vaioctl disk detach vm1
 cp --sparse=always a.img copy.img
 code 1 'the sidecar of another image is refused' 'vaioctl sidecar adopt' \
@@ -223,19 +223,40 @@ code 1 'the sidecar of another image is refused' 'vaioctl sidecar adopt' \
 code 1 'another UUID is refused' 'belongs to disk' \
 	vaioctl disk attach vm1 --backing a.img --buffered --sidecar auto --uuid 0b8c3b8e-6f0c-4c5e-9a2e-4f6d1c2b3a49
 
+if command -v lvcreate >/dev/null; then
+	truncate -s 256M pv.img
+	pv=$(losetup -f --show pv.img)
+	vgcreate -q vaiotest "$pv" >/dev/null && lvcreate -q -y -L 64m -n disk vaiotest >/dev/null ||
+		bail 'LVM makes a volume'
+	check 'the sidecar of a logical volume is one' vaioctl disk attach lv --backing /dev/vaiotest/disk --sidecar auto
+	check 'beside it' test -b /dev/vaiotest/disk_vaio
+	check 'detach it' vaioctl disk detach lv
+	like 'it names the volume' "$(vaioctl sidecar show /dev/vaiotest/disk_vaio)" \
+		"lv:$(dmsetup info -c --noheadings -o uuid vaiotest-disk | cut -c37-68)"
+	code 1 'a failed attach removes the volume it made' nosuch bash -c \
+		'lvremove -q -y vaiotest/disk_vaio && vaioctl disk attach lv --backing /dev/vaiotest/disk --sidecar auto --filter nosuch'
+	check 'it is gone' test ! -e /dev/vaiotest/disk_vaio
+	vgchange -q -an vaiotest >/dev/null
+	losetup -d "$pv"
+else
+	skip 'the sidecar of a logical volume' 'no LVM here'
+fi
+
 # --- udev ----------------------------------------------------------------------------------------
 if [[ -n $have_udev ]]; then
 	cp "$TREE/userspace/udev/58-vaio.rules" /run/udev/rules.d/ 2>/dev/null ||
 		{ mkdir -p /run/udev/rules.d && cp "$TREE/userspace/udev/58-vaio.rules" /run/udev/rules.d/; }
 	udevadm control --reload
+	dmsetup create control --table "0 131072 linear /dev/vaioctl 0"
+	udevadm settle
+	is 'control: udev looks into a device of others' "$(udevadm info -q property -n /dev/mapper/control | grep -c ID_FS_TYPE=ext4)" 1
+	dmsetup remove --retry control
 	check 'attach a disk with a filesystem on it' vaioctl disk attach fs --backing /dev/vaioctl
 	udevadm trigger --settle --action=change /dev/mapper/fs /dev/vaioctl
 	is 'udev does not look into it' "$(udevadm info -q property -n /dev/mapper/fs | grep -c ID_FS_TYPE)" 0
 	is 'nor names it by what is in it' "$(find /dev/disk -lname "*/$(basename "$(readlink -f /dev/mapper/fs)")" | grep -c by-uuid)" 0
 	is 'the backing stays root'"'"'s alone' "$(stat -Lc '%U %G %a' /dev/vaioctl)" 'root root 600'
 	check 'detach it' vaioctl disk detach fs
-	rm -f /run/udev/rules.d/58-vaio.rules
-	udevadm control --reload
 else
 	skip 'udev does not look into a disk' 'no udev in this boot'
 fi

@@ -205,7 +205,7 @@ static void check_udev(struct report *r)
 		return;
 	}
 	if (file_there("/usr/lib/udev/rules.d/*-vaio.rules") || file_there("/lib/udev/rules.d/*-vaio.rules") ||
-	    file_there("/etc/udev/rules.d/*-vaio.rules"))
+	    file_there("/etc/udev/rules.d/*-vaio.rules") || file_there("/run/udev/rules.d/*-vaio.rules"))
 		add(r, "udev", GOOD, NULL, "udev rules are installed");
 	else
 		add(r, "udev", WRONG, "make install, then udevadm control --reload",
