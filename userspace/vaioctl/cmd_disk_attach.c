@@ -275,9 +275,9 @@ static int check_taken(struct attach *at)
 /* Where `auto` puts it: an LV beside an LV, a file beside an image. */
 static int auto_place(struct attach *at, char *path, size_t size, char *vg, char *lv, size_t len)
 {
-	char name[256], uuid[256], *argv_line;
-	const char *argv[] = { "lvs", "--noheadings", "-o", "vg_name,lv_name", at->backing.path, NULL };
-	char line[600];
+	char name[256], uuid[256], volume[300], line[600];
+	/* LVM takes a volume by this name, and not as /dev/dm-0. */
+	const char *argv[] = { "lvs", "--noheadings", "-o", "vg_name,lv_name", volume, NULL };
 
 	vg[0] = lv[0] = 0;
 	if (at->image[0]) {
@@ -288,10 +288,10 @@ static int auto_place(struct attach *at, char *path, size_t size, char *vg, char
 	if (!vaio_blockdev_dm(at->backing.dev, name, sizeof(name), uuid, sizeof(uuid)) || strncmp(uuid, "LVM-", 4))
 		return vaio_fail(&at->e, VAIO_USAGE, "--sidecar auto: '%s' is neither a logical volume nor an image; accepted are "
 				 "a device, a file, none", at->given);
+	snprintf(volume, sizeof(volume), "/dev/mapper/%s", name);
 	if (vaio_run(argv, line, sizeof(line)))
-		return vaio_fail(&at->e, VAIO_FAILED, "--sidecar auto: lvs: %s", line);
-	argv_line = line + strspn(line, " ");
-	if (sscanf(argv_line, "%127s %120s", vg, lv) != 2 || len < 128)
+		return vaio_fail(&at->e, VAIO_FAILED, "--sidecar auto: lvs: %s", line + strspn(line, " "));
+	if (sscanf(line, "%127s %120s", vg, lv) != 2 || len < 128)
 		return vaio_fail(&at->e, VAIO_FAILED, "--sidecar auto: lvs does not name '%s'", at->given);
 	strcat(lv, "_vaio");
 	snprintf(path, size, "/dev/%s/%s", vg, lv);
@@ -305,7 +305,7 @@ static int make_lv(struct attach *at, const char *vg, const char *lv, uint64_t b
 
 	snprintf(size, sizeof(size), "%llub", (unsigned long long)bytes);
 	if (vaio_run(argv, line, sizeof(line)))
-		return vaio_fail(&at->e, VAIO_FAILED, "--sidecar auto: lvcreate: %s", line);
+		return vaio_fail(&at->e, VAIO_FAILED, "--sidecar auto: lvcreate: %s", line + strspn(line, " "));
 	return VAIO_OK;
 }
 
@@ -333,6 +333,8 @@ static int make_sidecar(struct attach *at, const char *path, const char *vg, con
 		if (rc)
 			return rc;
 		at->sidecar_is_lv = true;
+		/* Ours since a moment ago: what an old volume left in it is nobody's. */
+		p.force = true;
 	}
 	snprintf(at->sidecar_made, sizeof(at->sidecar_made), "%s", path);
 	rc = vaio_scfile_open(&f, path, lv[0] ? VAIO_SCFILE_WRITE : VAIO_SCFILE_CREATE, &at->e);
