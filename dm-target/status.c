@@ -10,7 +10,6 @@
  * The table line can be loaded again. Filters' words are given back as they
  * came; a filter that needs a key takes the description of one, never the key.
  */
-#include <linux/ctype.h>
 #include <linux/device-mapper.h>
 #include <linux/slab.h>
 #include "target.h"
@@ -41,23 +40,15 @@ static void emit_status(struct vaio_stack *stack, char *result, unsigned int max
 	mutex_unlock(&disk->lock);
 }
 
-/* A word as device-mapper's splitter would read it back. */
-static unsigned int emit_word(char *result, unsigned int maxlen, unsigned int sz, const char *word)
-{
-	DMEMIT(" ");
-	for (; *word; word++) {
-		if (*word == '\\' || isspace(*word))
-			DMEMIT("\\");
-		DMEMIT("%c", *word);
-	}
-	return sz;
-}
-
 static unsigned int emit_pair(char *result, unsigned int maxlen, unsigned int sz,
 			      const char *name, const char *value)
 {
-	sz = emit_word(result, maxlen, sz, name);
-	return emit_word(result, maxlen, sz, value);
+	/*
+	 * As they are: libdevmapper quotes a backslash on its way in, and
+	 * table.c lets no blank pass.
+	 */
+	DMEMIT(" %s %s", name, value);
+	return sz;
 }
 
 static void emit_table(struct vaio_stack *stack, char *result, unsigned int maxlen)
@@ -159,6 +150,10 @@ static int message_event(struct vaio_disk *disk, unsigned int argc, char **argv,
 	if (type < 0) {
 		DMERR("message: event '%s' is not one of vm-start, vm-stop, snapshot, grow, migrate, revert, policy-changed",
 		      argv[1]);
+		return -EINVAL;
+	}
+	if (type == VAIO_EVENT_STATE || type == VAIO_EVENT_ATTACH || type == VAIO_EVENT_DETACH) {
+		DMERR("message: event '%s' is posted by the framework only", argv[1]);
 		return -EINVAL;
 	}
 	phase = vaio_event_phase_from_name(argv[2]);

@@ -290,11 +290,20 @@ int vaio_table_parse(struct vaio_stack *stack, unsigned int argc, char **argv, c
 	unsigned long long offset;
 	const char *path, *word;
 	char reason[VAIO_REASON_LEN];
+	unsigned int i;
 	int r;
 
 	if (argc > VAIO_MAX_WORDS) {
 		*error = "too many words in the table";
 		return -EINVAL;
+	}
+	for (i = 0; i < argc; i++) {
+		/* a quoted blank, which dmsetup table could not show so that it can be loaded again */
+		if (argv[i][strcspn(argv[i], " \t\n\v\f\r")]) {
+			*error = vaio_cfg_error(NULL, "word %u has a blank in it, which no word may have",
+						i + 1);
+			return -EINVAL;
+		}
 	}
 	if (ti->begin) {
 		*error = "the target must start at sector 0: a disk is one target";
