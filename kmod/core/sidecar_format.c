@@ -98,8 +98,8 @@ const char *vaio_sc_identity_kind_name(u32 kind)
 		return "lv";
 	case VAIO_SC_ID_FILE:
 		return "file";
-	case VAIO_SC_ID_DEV:
-		return "dev";
+	case VAIO_SC_ID_OTHER:
+		return "other";
 	}
 	return "unknown";
 }
@@ -109,7 +109,7 @@ static int check_identity(u32 kind, const char *identity, char *reason, size_t l
 	size_t n = strnlen(identity, VAIO_SC_IDENTITY_LEN);
 	size_t i;
 
-	if (kind < VAIO_SC_ID_WWN || kind > VAIO_SC_ID_DEV)
+	if (kind < VAIO_SC_ID_WWN || kind > VAIO_SC_ID_OTHER)
 		return refuse(-EIO, reason, len, "identity of unknown kind %u", kind);
 	if (n == 0 || n == VAIO_SC_IDENTITY_LEN)
 		return refuse(-EIO, reason, len, "identity is empty or not terminated");
@@ -128,16 +128,16 @@ int vaio_sc_identity_parse(const char *text, u32 *kind, char *identity, char *re
 	size_t n;
 	u32 k;
 
-	for (k = VAIO_SC_ID_WWN; colon && k <= VAIO_SC_ID_DEV; k++) {
+	for (k = VAIO_SC_ID_WWN; colon && k <= VAIO_SC_ID_OTHER; k++) {
 		const char *name = vaio_sc_identity_kind_name(k);
 
 		n = strlen(name);
 		if ((size_t)(colon - text) == n && !memcmp(text, name, n))
 			break;
 	}
-	if (!colon || k > VAIO_SC_ID_DEV)
+	if (!colon || k > VAIO_SC_ID_OTHER)
 		return refuse(-EINVAL, reason, len,
-			      "identity '%.40s' does not begin with one of wwn:, lv:, file:, dev:", text);
+			      "identity '%.40s' does not begin with one of wwn:, lv:, file:, other:", text);
 	n = strlen(colon + 1);
 	if (n >= VAIO_SC_IDENTITY_LEN)
 		return refuse(-EINVAL, reason, len, "identity is longer than %u characters",

@@ -698,7 +698,7 @@ static void test_identity(void **state)
 	vaio_sc_identity_text(&sb, text);
 	assert_string_equal(text, "wwn:naa.5000c500a1b2c3d4");
 	assert_int_equal(vaio_sc_identity_parse("naa.5000", &kind, identity, WHY), -EINVAL);
-	assert_says("'naa.5000' does not begin with one of wwn:, lv:, file:, dev:");
+	assert_says("'naa.5000' does not begin with one of wwn:, lv:, file:, other:");
 	assert_int_equal(vaio_sc_identity_parse("w:x", &kind, identity, WHY), -EINVAL);
 	assert_int_equal(vaio_sc_identity_parse(":x", &kind, identity, WHY), -EINVAL);
 	assert_int_equal(vaio_sc_identity_parse("lv:", &kind, identity, WHY), -EINVAL);

@@ -51,7 +51,7 @@ enum vaio_sc_identity_kind {
 	VAIO_SC_ID_WWN = 1,	/* "wwn": world wide name */
 	VAIO_SC_ID_LV = 2,	/* "lv": UUID of a logical volume */
 	VAIO_SC_ID_FILE = 3,	/* "file": filesystem and inode number */
-	VAIO_SC_ID_DEV = 4,	/* "dev": the best name there is */
+	VAIO_SC_ID_OTHER = 4,	/* "other": the best name there is */
 };
 
 enum vaio_sc_region_type {
