@@ -355,6 +355,11 @@ void fx_end(struct fx_slot *s, blk_status_t status)
 
 /* --- life ---------------------------------------------------------------------------- */
 
+/* The disk's state is not what these tests are about. */
+static void no_space_work(struct work_struct *work)
+{
+}
+
 static void fx_free(void *arg)
 {
 	struct fx *fx = arg;
@@ -394,6 +399,7 @@ struct fx *fx_new(struct kunit *test)
 	mutex_init(&fx->disk.lifecycle);
 	mutex_init(&fx->disk.lock);
 	spin_lock_init(&fx->disk.charge_lock);
+	INIT_WORK(&fx->disk.space_work, no_space_work);
 	bio_init(&fx->disk.charge, fx->gd->part0, NULL, 0, 0);
 	init_completion(&fx->disk.below_dead);
 	fx->disk.wq = alloc_workqueue("vaio-fixture", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
