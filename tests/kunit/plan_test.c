@@ -231,7 +231,7 @@ static struct kunit_case plan_cases[] = {
 	KUNIT_CASE(order_is_that_of_classes),
 	KUNIT_CASE(a_kind_nobody_asked_for_has_no_plan),
 	KUNIT_CASE(an_empty_stack_has_no_plans),
-	KUNIT_CASE(each_kind_finds_its_plan),
+	KUNIT_CASE_SLOW(each_kind_finds_its_plan),
 	KUNIT_CASE(zone_operations_are_killed),
 	KUNIT_CASE(down_only_and_up_only),
 	KUNIT_CASE(enter_stands_before_every_submit),

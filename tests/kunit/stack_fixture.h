@@ -35,7 +35,7 @@ enum fx_act {
 
 struct fx;
 
-/**
+/*
  * struct fx_slot - a slot that does what the test says
  * @enter: what its enter() does; likewise @submit and @complete
  * @status: for FX_FAIL, FX_END and FX_STATUS
@@ -59,7 +59,7 @@ struct fx_slot {
 
 #define FX_STATE	40	/* bytes of per-io state of each slot */
 
-/**
+/*
  * struct fx_io - an io as device-mapper makes them: its data, then the clone
  * @fx: the stack
  * @ended: has it?

@@ -59,3 +59,10 @@ read_block() { dd if="/dev/mapper/$1" bs=4096 count=1 skip="${2:-0}" iflag=direc
 same_block() { read_block "$1" "${3:-0}" | cmp - "$2"; }
 
 gone() { ! dmsetup info "$1" >/dev/null 2>&1; }
+
+# ended_well NAME PID: here, for a job is a child of this shell only
+ended_well() {
+	local status=0
+	wait "$2" || status=$?
+	is "$1" "exit status $status" 'exit status 0'
+}
