@@ -176,7 +176,7 @@ struct crypt_slot {
  * @left: of @source, what is not yet converted. The read's iterator is saved
  *	here on the way down, for a completed bio's own has been used up
  * @sector: of @left's beginning on the disk, plus the iv_offset
- * @met: see crypt_meet()
+ * @met: submitter or callback was there first, see crypt_meet()
  * @error: of the cipher's callback
  * @bio: carries the ciphertext of a write
  * @req: of the cipher; its context follows
@@ -222,11 +222,9 @@ int crypt_buffers_init(void);
 void crypt_buffers_exit(void);
 
 /* convert.c */
-void crypt_begin_write(struct crypt_io *ci);
-void crypt_begin_read(struct crypt_io *ci);
-int crypt_convert(struct crypt_io *ci);
-bool crypt_meet(struct crypt_io *ci);
-void crypt_resume(struct crypt_io *ci);
+int crypt_write(struct crypt_io *ci);
+int crypt_read(struct crypt_io *ci);
+void crypt_resume(struct crypt_io *ci, int r);
 /* main.c: a deferred request has been converted, or could not be */
 void crypt_finish(struct crypt_io *ci, int error);
 

@@ -177,8 +177,7 @@ static enum vaio_verdict crypt_defer_async(struct vaio_slot *slot, struct crypt_
 	crypt_count(ci->cs, async);
 	/* ASYNC is never refused. */
 	vaio_io_defer(slot, ci->io, VAIO_ASYNC);
-	if (crypt_meet(ci))
-		crypt_resume(ci);
+	crypt_resume(ci, -EINPROGRESS);
 	return VAIO_DEFER;
 }
 
@@ -225,8 +224,7 @@ static void crypt_writer(struct work_struct *work)
 		spin_lock_irq(&cs->lock);
 		WRITE_ONCE(cs->nr_parked, cs->nr_parked - 1);
 		spin_unlock_irq(&cs->lock);
-		crypt_begin_write(ci);
-		crypt_resume(ci);
+		crypt_resume(ci, crypt_write(ci));
 	}
 }
 
@@ -241,8 +239,7 @@ static enum vaio_verdict crypt_submit_write(struct crypt_slot *cs, struct vaio_i
 	if (unlikely(READ_ONCE(cs->nr_parked)) || unlikely(!crypt_buffer_try(ci, io->len)))
 		return crypt_park_write(cs, io);
 
-	crypt_begin_write(ci);
-	r = crypt_convert(ci);
+	r = crypt_write(ci);
 	if (likely(!r)) {
 		crypt_count(cs, inline_writes);
 		vaio_io_substitute(io, &ci->bio);
@@ -281,8 +278,7 @@ static void crypt_read_work(struct work_struct *work)
 {
 	struct crypt_io *ci = container_of(work, struct crypt_io, work);
 
-	crypt_begin_read(ci);
-	crypt_resume(ci);
+	crypt_resume(ci, crypt_read(ci));
 }
 
 static enum vaio_verdict crypt_complete_read(struct crypt_slot *cs, struct vaio_io *io,
@@ -303,8 +299,7 @@ static enum vaio_verdict crypt_complete_read(struct crypt_slot *cs, struct vaio_
 		return VAIO_DEFER;
 	}
 
-	crypt_begin_read(ci);
-	r = crypt_convert(ci);
+	r = crypt_read(ci);
 	if (likely(!r)) {
 		crypt_count(cs, inline_reads);
 		return VAIO_PASS;
@@ -463,7 +458,7 @@ bad_register:
 	destroy_workqueue(crypt_reads);
 bad_wq:
 	crypt_buffers_exit();
-	return r;
+	return vaio_init_error(r);
 }
 
 static void __exit crypt_exit(void)

@@ -230,8 +230,7 @@ static void write_from(struct fixture *f, unsigned int first, unsigned int each)
 			      min_t(unsigned int, f->len - done, PAGE_SIZE), 0);
 
 	memset(page_address(f->sealed), 0, f->len);
-	crypt_begin_write(f->ci);
-	KUNIT_EXPECT_EQ(f->test, crypt_convert(f->ci), 0);
+	KUNIT_EXPECT_EQ(f->test, crypt_write(f->ci), 0);
 	expect_sealed(f);
 	expect_plain(f, f->plain);
 	/* who submits the bio finds its iterator where it was */
@@ -260,8 +259,7 @@ static void write_and_read(struct kunit *test)
 	bio_advance(&bio, f->len);
 	f->io.kind = VAIO_KIND_READ;
 	f->ci->source = &bio;
-	crypt_begin_read(f->ci);
-	KUNIT_EXPECT_EQ(test, crypt_convert(f->ci), 0);
+	KUNIT_EXPECT_EQ(test, crypt_read(f->ci), 0);
 	expect_plain(f, f->sealed);
 	bio_uninit(&bio);
 }
@@ -281,8 +279,7 @@ static void straddling_sector_fails(struct kunit *test)
 	f->ci->left = bio.bi_iter;
 	f->io.kind = VAIO_KIND_READ;
 	f->ci->source = &bio;
-	crypt_begin_read(f->ci);
-	KUNIT_EXPECT_EQ(test, crypt_convert(f->ci), -EIO);
+	KUNIT_EXPECT_EQ(test, crypt_read(f->ci), -EIO);
 	expect_plain(f, f->plain);
 	bio_uninit(&bio);
 }
