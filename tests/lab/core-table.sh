@@ -146,6 +146,25 @@ check_fails "another disk's uuid is not loaded over a live one" 'fail' \
 	dmsetup load live --table "0 32768 vaio /dev/b 0 2 uuid $A 0"
 like 'because the backing is taken' "$(dmesg)" "are the backing of disk $B"
 
+# libdevmapper quotes backslashes, so a quoted blank comes from others only
+cat >"$WORK/blank.py" <<'END'
+import fcntl, struct, sys
+line = sys.argv[1].encode() + bytes(8)
+line = line[:len(line) // 8 * 8]
+size = 312 + 40 + len(line)
+head = struct.pack('=3I3IiIIIQ128s129s7s', 4, 0, 0, size, 312, 1, 0, 0, 0, 0, 0, b'live', b'', b'')
+spec = struct.pack('=QQiI16s', 0, 32768, 0, 40 + len(line), b'vaio')
+with open('/dev/mapper/control', 'rb+') as control:
+    fcntl.ioctl(control, 0xc138fd09, bytearray(head + spec + line))
+END
+dmesg -C
+check_fails 'a word with a quoted blank is refused' 'Invalid argument' \
+	python3 "$WORK/blank.py" "/dev/b 0 4 uuid $B identity a\\ b 0"
+like 'and the kernel says which' "$(dmesg)" 'device-mapper: table: .*word 7 has a blank in it'
+check 'without a blank it loads' python3 "$WORK/blank.py" "/dev/b 0 4 uuid $B identity ab 0"
+dmsetup clear live
+is 'the live disk is as before all this' "$(world)" "$before"
+
 # --- messages
 
 bad_message() {
