@@ -279,11 +279,22 @@ struct vaio_filter {
 int vaio_register_filter(const struct vaio_filter *filter, struct module *owner);
 void vaio_unregister_filter(const struct vaio_filter *filter);
 
+/**
+ * vaio_init_error - what a module's init function returns when registration failed
+ * @err: of vaio_register_filter()
+ *
+ * Module loaders take -EEXIST for "is loaded already", and report success.
+ */
+static inline int vaio_init_error(int err)
+{
+	return err == -EEXIST ? -EBUSY : err;
+}
+
 /* A module that is one filter and nothing else. */
 #define module_vaio_filter(__filter)						\
 static int __init __filter##_init(void)						\
 {										\
-	return vaio_register_filter(&(__filter), THIS_MODULE);			\
+	return vaio_init_error(vaio_register_filter(&(__filter), THIS_MODULE));	\
 }										\
 static void __exit __filter##_exit(void)					\
 {										\

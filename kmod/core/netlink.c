@@ -89,6 +89,30 @@ static int vaio_nl_dump_start(struct netlink_callback *cb)
 	return 0;
 }
 
+/* The disk with the next higher UUID, with a reference; NULL at the end. */
+static struct vaio_disk *next_disk(const struct dump_pos *pos)
+{
+	struct vaio_disk *disk, *best = NULL;
+
+	mutex_lock(&vaio_disks_lock);
+	list_for_each_entry(disk, &vaio_disks, list) {
+		if (pos->begun && memcmp(&disk->uuid, &pos->uuid, sizeof(uuid_t)) <= 0)
+			continue;
+		if (!best || memcmp(&disk->uuid, &best->uuid, sizeof(uuid_t)) < 0)
+			best = disk;
+	}
+	if (best)
+		vaio_disk_get(best);
+	mutex_unlock(&vaio_disks_lock);
+	return best;
+}
+
+static void pass_disk(struct dump_pos *pos, const struct vaio_disk *disk)
+{
+	pos->begun = true;
+	uuid_copy(&pos->uuid, &disk->uuid);
+}
+
 /* Fills one message about obj; -EMSGSIZE when it does not fit. */
 typedef int (*fill_fn)(struct sk_buff *skb, void *obj);
 
@@ -245,14 +269,17 @@ static int copy_next_filter(const struct vaio_filter *filter, void *arg)
 
 static u32 count_slots(const struct vaio_filter *filter, enum vaio_class class)
 {
-	struct vaio_disk *disk = NULL;
+	struct dump_pos pos = {};
+	struct vaio_disk *disk;
 	u32 n = 0;
 
-	while ((disk = vaio_disk_next(disk))) {
+	while ((disk = next_disk(&pos))) {
 		mutex_lock(&disk->lock);
 		if (disk->slots[class] && disk->slots[class]->filter == filter)
 			n++;
 		mutex_unlock(&disk->lock);
+		pass_disk(&pos, disk);
+		vaio_disk_put(disk);
 	}
 	return n;
 }
@@ -320,24 +347,6 @@ static struct vaio_disk *find_disk(struct genl_info *info, int uuid_attr, int na
 	return disk;
 }
 
-/* The disk with the next higher UUID, with a reference; NULL at the end. */
-static struct vaio_disk *next_disk(const struct dump_pos *pos)
-{
-	struct vaio_disk *disk, *best = NULL;
-
-	mutex_lock(&vaio_disks_lock);
-	list_for_each_entry(disk, &vaio_disks, list) {
-		if (pos->begun && memcmp(&disk->uuid, &pos->uuid, sizeof(uuid_t)) <= 0)
-			continue;
-		if (!best || memcmp(&disk->uuid, &best->uuid, sizeof(uuid_t)) < 0)
-			best = disk;
-	}
-	if (best)
-		vaio_disk_get(best);
-	mutex_unlock(&vaio_disks_lock);
-	return best;
-}
-
 static int dump_disks(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, fill_fn fill)
 {
 	struct dump_pos *pos = dump_pos(cb);
@@ -346,10 +355,8 @@ static int dump_disks(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, 
 
 	while (!err && (disk = next_disk(pos))) {
 		err = dump_message(skb, cb, cmd, fill, disk);
-		if (!err) {
-			pos->begun = true;
-			uuid_copy(&pos->uuid, &disk->uuid);
-		}
+		if (!err)
+			pass_disk(pos, disk);
 		vaio_disk_put(disk);
 	}
 	return skb->len ? skb->len : err;
@@ -699,7 +706,7 @@ static int vaio_nl_event_post(struct sk_buff *skb, struct genl_info *info)
 		err = read_phase_args(info, phase, &deadline_ms, &prepare);
 	if (err)
 		return err;
-	event = kmalloc(sizeof(*event), GFP_KERNEL);
+	event = kzalloc(sizeof(*event), GFP_KERNEL);
 	if (!event)
 		return -ENOMEM;
 	disk = find_disk(info, VAIO_A_EVENT_UUID, VAIO_A_EVENT_NAME);
@@ -708,11 +715,16 @@ static int vaio_nl_event_post(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(disk);
 	}
 	err = vaio_event_post(disk, type, phase, arg ? nla_data(arg) : "", deadline_ms, prepare, &token);
-	vaio_disk_put(disk);
-	if (err)
+	if (err) {
 		err = refuse_post(info, err, type, phase, token);
-	else
-		err = vaio_event_find(token, event);
+	} else if (vaio_event_find(token, event)) {
+		/* a thousand others have ended since */
+		event->token = token;
+		uuid_copy(&event->uuid, &disk->uuid);
+		event->type = type;
+		event->phase = phase;
+	}
+	vaio_disk_put(disk);
 	if (!err)
 		err = reply(info, VAIO_CMD_EVENT_POST, fill_event, event);
 	kfree(event);

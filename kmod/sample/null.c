@@ -75,7 +75,7 @@ static int __init null_init(void)
 bad:
 	while (i--)
 		vaio_unregister_filter(&null_filters[i]);
-	return r;
+	return vaio_init_error(r);
 }
 
 static void __exit null_exit(void)

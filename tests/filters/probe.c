@@ -537,7 +537,7 @@ static int __init probe_init(void)
 bad:
 	while (i--)
 		vaio_unregister_filter(&probes[i]);
-	return r;
+	return vaio_init_error(r);
 }
 
 static void __exit probe_exit(void)

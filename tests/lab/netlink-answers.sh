@@ -131,6 +131,34 @@ wait "$churner"
 is "$((2 * dumps)) dumps while disks came and went tell each of the others once" "$wrong" 0
 check "$(<"$WORK/churned") disks came and went" test ! -e "$WORK/churn-failed"
 
+# --- module parameters ------------------------------------------------------------------
+# set_param NAME VALUE: with one write(), whose errno is told
+set_param() { dd of="/sys/module/vaio/parameters/$1" status=none <<<"$2"; }
+id=0123456789abcdef0123456789abcdef
+if [[ -z $(</sys/module/vaio/parameters/host_id) ]]; then
+	check_fails 'a host id that is none' 'Invalid argument' set_param host_id "${id%?}"
+	check_fails 'a host id of zeroes' 'Invalid argument' set_param host_id "${id//?/0}"
+	check 'a host id' set_param host_id "$id"
+	check 'the same again, as a UUID' set_param host_id 01234567-89ab-cdef-0123-456789abcdef
+	check_fails 'another one' 'Device or resource busy' set_param host_id "${id//0/1}"
+	is 'it is still the first' "$(</sys/module/vaio/parameters/host_id)" "$id"
+else
+	skip 'a host id' 'it is set already'
+fi
+if modinfo -F filename vaio-null >"$WORK/null" 2>&1; then
+	check_fails 'a second filter of a class is refused' 'Device or resource busy' modprobe vaio-null
+	like 'and the first is named' "$(dmesg | grep 'is taken by' | tail -n 1)" \
+		"class inspection is taken by filter 'match'"
+	set_param exclusive_classes 0
+	check 'unless the host allows several' modprobe vaio-null
+	is 'all are told, in class order' "$(nl "$FILTER_GET:dump" | awk '/^  4 /{print $2}' | paste -sd,)" \
+		'0,0,1,2,3'
+	check 'they go' rmmod vaio-null
+	set_param exclusive_classes 1
+else
+	skip 'a second filter of a class is refused' 'there is no module vaio-null'
+fi
+
 run_cleanups
 is 'no disk is left' "$(nl "$HOST_GET" | attr 4)" 0
 check 'the modules can be unloaded' modprobe -r dm-vaio vaio-sample vaio
