@@ -247,10 +247,10 @@ if [[ -n $have_udev ]]; then
 	cp "$TREE/userspace/udev/58-vaio.rules" /run/udev/rules.d/ 2>/dev/null ||
 		{ mkdir -p /run/udev/rules.d && cp "$TREE/userspace/udev/58-vaio.rules" /run/udev/rules.d/; }
 	udevadm control --reload
-	dmsetup create control --table "0 131072 linear /dev/vaioctl 0"
+	dmsetup create looked-into --table "0 131072 linear /dev/vaioctl 0"
 	udevadm settle
-	is 'control: udev looks into a device of others' "$(udevadm info -q property -n /dev/mapper/control | grep -c ID_FS_TYPE=ext4)" 1
-	dmsetup remove --retry control
+	is 'control: udev looks into a device of others' "$(udevadm info -q property -n /dev/mapper/looked-into | grep -c ID_FS_TYPE=ext4)" 1
+	dmsetup remove --retry looked-into
 	check 'attach a disk with a filesystem on it' vaioctl disk attach fs --backing /dev/vaioctl
 	udevadm trigger --settle --action=change /dev/mapper/fs /dev/vaioctl
 	is 'udev does not look into it' "$(udevadm info -q property -n /dev/mapper/fs | grep -c ID_FS_TYPE)" 0

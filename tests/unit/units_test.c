@@ -106,8 +106,10 @@ static void test_names(void **state)
 	assert_true(vaio_dm_name_valid("a.b_c+d=e@f:g#h"));
 	assert_false(vaio_dm_name_valid(""));
 	assert_false(vaio_dm_name_valid("-x"));
+	assert_false(vaio_dm_name_valid("control"));	/* device-mapper's own node */
 	assert_false(vaio_dm_name_valid("."));
 	assert_false(vaio_dm_name_valid(".."));
+	assert_false(vaio_dm_name_valid("control"));	/* device-mapper's own node */
 	assert_false(vaio_dm_name_valid("a/b"));
 	assert_false(vaio_dm_name_valid("a b"));
 	assert_false(vaio_dm_name_valid("a\\x20b"));
