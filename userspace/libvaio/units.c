@@ -175,8 +175,8 @@ static bool only(const char *text, const char *marks, size_t limit)
 
 bool vaio_dm_name_valid(const char *name)
 {
-	return only(name, "#+-.:=@_", VAIO_DEVNAME_LEN - 1) && strcmp(name, ".") && strcmp(name, "..") && strcmp(name, "control") &&
-	       name[0] != '-';
+	return only(name, "#+-.:=@_", VAIO_DEVNAME_LEN - 1) && strcmp(name, ".") && strcmp(name, "..") &&
+	       strcmp(name, "control") && name[0] != '-';
 }
 
 bool vaio_name_valid(const char *name)
