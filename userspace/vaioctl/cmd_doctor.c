@@ -212,6 +212,21 @@ static void check_udev(struct report *r)
 		    "the udev rules are not installed: the host may look into guests' disks");
 }
 
+/* LVM's commands look into every block device unless its filter says otherwise. */
+static void check_lvm(struct report *r)
+{
+	const char *argv[] = { "lvmconfig", "--type", "full", "devices/global_filter", NULL };
+	char line[600];
+
+	if (!file_there("/sbin/lvmconfig") && !file_there("/usr/sbin/lvmconfig"))
+		return;
+	if (!vaio_run(argv, line, sizeof(line)) && strstr(line, "/dev/vaio/"))
+		add(r, "lvm", GOOD, NULL, "LVM's commands leave the disks of guests alone");
+	else
+		add(r, "lvm", REMARK, "add to /etc/lvm/lvm.conf: devices { global_filter = [ \"r|^/dev/vaio/|\" ] }",
+		    "LVM's commands look into the disks of guests and could activate what is there");
+}
+
 static void check_host_id(struct report *r)
 {
 	char id[VAIO_UUID_STR_LEN];
@@ -261,6 +276,7 @@ int cmd_doctor(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, cons
 	check_module(&r, "vaio", u.release);
 	check_module(&r, "dm-vaio", u.release);
 	check_udev(&r);
+	check_lvm(&r);
 	check_host_id(&r);
 	if (vaio_nl_open(&nl, &e)) {
 		add(&r, "netlink", WRONG, NULL, "%s", e.text);
