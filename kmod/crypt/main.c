@@ -228,8 +228,9 @@ static void crypt_writer(struct work_struct *work)
 	}
 }
 
-static enum vaio_verdict crypt_submit_write(struct crypt_slot *cs, struct vaio_io *io,
-					    struct crypt_io *ci)
+/* Not inlined: reads would save and restore its registers. */
+static noinline enum vaio_verdict crypt_submit_write(struct crypt_slot *cs, struct vaio_io *io,
+						     struct crypt_io *ci)
 {
 	int r;
 
