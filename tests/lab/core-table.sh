@@ -200,7 +200,7 @@ bad_message 'commit of token 0' "'commit' needs the token" event snapshot commit
 bad_message 'abort of a word' "'abort' needs the token" event snapshot abort soon
 bad_message 'commit of what was never prepared' 'event snapshot commit: error -2' event snapshot commit 12345
 bad_message 'two words of text' "'b': one word of text at most" event vm-start notify a b
-bad_message 'an event that only the framework posts' 'event state notify: error' event state notify
+bad_message 'an event that only the framework posts' "event 'state' is posted by the framework only" event state notify
 bad_message 'prepare of what has none' 'event vm-start prepare: error' event vm-start prepare
 
 check 'a property is set live' dmsetup message live 0 probe-qos set submit_write fail
