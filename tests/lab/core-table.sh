@@ -154,7 +154,7 @@ line = line[:len(line) // 8 * 8]
 size = 312 + 40 + len(line)
 head = struct.pack('=3I3IiIIIQ128s129s7s', 4, 0, 0, size, 312, 1, 0, 0, 0, 0, 0, b'live', b'', b'')
 spec = struct.pack('=QQiI16s', 0, 32768, 0, 40 + len(line), b'vaio')
-with open('/dev/mapper/control', 'rb+') as control:
+with open('/dev/mapper/control', 'rb+', buffering=0) as control:
     fcntl.ioctl(control, 0xc138fd09, bytearray(head + spec + line))
 END
 dmesg -C
