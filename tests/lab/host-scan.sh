@@ -14,7 +14,7 @@ printf '%s\n' 'devices { global_filter = [ "r|^/dev/vaio/|" ] }' >>/etc/lvm/lvm.
 udevadm settle
 
 # the control: the host's own group is found
-check "the host's own volume group" sh -c 'pvcreate -q /dev/ram0 && vgcreate -q vg0 /dev/ram0 && lvcreate -q -Wn -l 4 -n own vg0'
+check "the host's own volume group" sh -c 'pvcreate -q /dev/ram0 && vgcreate -q vg0 /dev/ram0 && lvcreate -q -an -Wn -Zn -l 4 -n own vg0'
 defer vgchange -an vg0
 udev_knows() { udevadm info -q property "$1" | grep -E '^(ID_FS_TYPE|ID_PART_TABLE_TYPE|ID_BTRFS_READY=1|LVM_|MD_)'; }
 direct=()
@@ -36,6 +36,7 @@ check 'a guest makes btrfs' mkfs.btrfs -q -f /dev/mapper/gbtrfs
 check 'a guest makes a GPT' sgdisk -n 1:2048:20480 -t 1:8e00 /dev/mapper/ggpt
 before_md=$(grep -c ^md /proc/mdstat)
 
+check "the host's own volume is active" sh -c 'vgchange -qq -ay vg0 && test -b /dev/vg0/own'
 # the host meets them again: detach, attach, and every event that udev may get
 for n in gpv gmd gbtrfs ggpt; do vaioctl disk detach "$n" >/dev/null && attach "$n" || not_ok "attach $n again"; done
 for n in gpv gmd gbtrfs ggpt; do
