@@ -122,7 +122,7 @@ mem_disk_remove hard
 # --- a failing device -------------------------------------------------------------
 
 modprobe dm-flakey
-dmsetup create flaky --table "0 $sectors flakey /dev/ours 0 0 1000 1 error_reads"
+dmsetup create flaky --table "0 $sectors flakey /dev/ours 0 0 1000"
 filter_up f /dev/mapper/flaky 0 "$sectors" key "$key"
 check_fails 'a read error is a read error' 'Input/output error' \
 	dd if=/dev/mapper/f of=/dev/null bs=4096 count=1 iflag=direct
