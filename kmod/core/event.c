@@ -23,8 +23,6 @@
  *
  * vaio_event_lock guards all of it and is held for moments only.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>

@@ -234,6 +234,7 @@ __printf(3, 4) void vaio_text_add(struct vaio_text *t, const char *name, const c
  * @event: something happened or is about to. Runs on the disk's event worker,
  *	may sleep up to a second. 0 accepts; an error refuses a prepare (of other
  *	phases it is only reported); -EINPROGRESS: vaio_event_done() will follow.
+ *	A reload may go on meanwhile: use what slot->priv protects, not slot->cfg.
  * @set: change a live property. Runs in a message or netlink handler: may take
  *	a mutex, must not wait for I/O. Cannot change masks or io_size.
  * @show: live properties as they are now. No secrets.

@@ -10,8 +10,6 @@
  * people (an event's type, its phase, a range) is checked by the handler, whose
  * message can say them.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/netlink.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -606,9 +604,10 @@ static int read_type(struct genl_info *info, enum vaio_event_type *type)
 		return refuse(info->extack, attr, -EINVAL, "no type of event %u: 0 (%s) to %u (%s)",
 			      *type, vaio_event_type_name(0), VAIO_EVENT_POLICY_CHANGED,
 			      vaio_event_type_name(VAIO_EVENT_POLICY_CHANGED));
-	if (*type == VAIO_EVENT_STATE)
+	if (*type == VAIO_EVENT_STATE || *type == VAIO_EVENT_ATTACH || *type == VAIO_EVENT_DETACH)
 		return refuse(info->extack, attr, -EINVAL,
-			      "event 'state' is posted by the framework only");
+			      "event '%s' is posted by the framework only",
+			      vaio_event_type_name(*type));
 	return 0;
 }
 

@@ -134,6 +134,12 @@ void vaio_submit_below(struct vaio_slot *slot, struct bio *bio, unsigned int fla
 	enum vaio_class class = slot->filter->class;
 	u8 internal = io->flags & VAIO_IO_INTERNAL;
 
+	if (unlikely(kind == __VAIO_KIND_COUNT)) {
+		vaio_io_init(io, &stack->plans[VAIO_KIND_READ], bio);
+		io->status = BLK_STS_NOTSUPP;
+		vaio_own_finish(io);
+		return;
+	}
 	vaio_io_init(io, plan, bio);
 	io->flags = VAIO_IO_OWN | internal | (flags & (VAIO_IO_SEALED | VAIO_IO_STABLE));
 	io->next = plan->own_down[class];

@@ -27,12 +27,14 @@
  * @fresh: slots made for this table
  * @gone: slots that it has no place for; freed when it has started
  * @bios: for own I/O, sized for this table
+ * @sidecar: opened for this table; taken over with the rest
  * @reason: why it failed, a sentence
  */
 struct transition {
 	struct vaio_slot	*fresh[VAIO_MAX_SLOTS];
 	struct vaio_slot	*gone[VAIO_MAX_SLOTS];
 	struct bio_set		*bios[VAIO_MAX_SLOTS];
+	struct vaio_sidecar	*sidecar;
 	char			reason[VAIO_REASON_LEN];
 };
 
@@ -242,7 +244,8 @@ static void sidecar_end(struct vaio_disk *disk)
 	mutex_unlock(&disk->lock);
 }
 
-static int sidecar_begin(struct vaio_stack *stack, char *reason, size_t len)
+/* Open and verify; changes nothing on it. */
+static int sidecar_check(struct vaio_stack *stack, struct transition *t)
 {
 	struct vaio_disk *disk = stack->disk;
 	struct vaio_sidecar_expect expect = {
@@ -251,34 +254,48 @@ static int sidecar_begin(struct vaio_stack *stack, char *reason, size_t len)
 		.block_size = stack->geo.block_size,
 		.identity = stack->identity,
 	};
+	struct vaio_sidecar *sc = disk->sidecar;
+
+	if (!stack->sidecar_path)
+		return 0;
+	if (!sc || strcmp(disk->sidecar_path, stack->sidecar_path)) {
+		if (vaio_host_identity(expect.host_id, expect.boot_id)) {
+			strscpy(t->reason, "a sidecar needs this host's id: module parameter host_id of vaio is not set",
+				sizeof(t->reason));
+			return -ENODATA;
+		}
+		sc = vaio_sidecar_open(stack->sidecar_path, &expect, disk, t->reason,
+				       sizeof(t->reason));
+		if (IS_ERR(sc))
+			return PTR_ERR(sc);
+		t->sidecar = sc;
+	}
+	return vaio_sidecar_check_grow(sc, stack->geo.sectors, t->reason, sizeof(t->reason));
+}
+
+/* The filters have agreed to the table: make the sidecar ours, or stand by. */
+static int sidecar_take(struct vaio_stack *stack, struct transition *t)
+{
+	struct vaio_disk *disk = stack->disk;
 	enum vaio_sc_how how = stack->lose_dirty ? VAIO_SC_OWN_LOSE_DIRTY :
 			       stack->takeover ? VAIO_SC_OWN_TAKEOVER : VAIO_SC_OWN_NORMAL;
-	struct vaio_sidecar *sc;
 	bool unclean;
 	int r;
 
 	stack->standby = false;
-	if (!stack->sidecar_path)
-		return 0;
-	if (!disk->sidecar || strcmp(disk->sidecar_path, stack->sidecar_path)) {
-		if (vaio_host_identity(expect.host_id, expect.boot_id)) {
-			strscpy(reason, "a sidecar needs this host's id: module parameter host_id of vaio is not set",
-				len);
-			return -ENODATA;
-		}
-		sc = vaio_sidecar_open(stack->sidecar_path, &expect, disk, reason, len);
-		if (IS_ERR(sc))
-			return PTR_ERR(sc);
+	if (t->sidecar) {
 		sidecar_end(disk);
 		mutex_lock(&disk->lock);
-		disk->sidecar = sc;
+		disk->sidecar = t->sidecar;
 		strscpy(disk->sidecar_path, stack->sidecar_path, sizeof(disk->sidecar_path));
 		mutex_unlock(&disk->lock);
+		t->sidecar = NULL;
 	}
-	r = vaio_sidecar_check_grow(disk->sidecar, stack->geo.sectors, reason, len);
-	if (r)
-		return r;
-	r = vaio_sidecar_own(disk->sidecar, how, &unclean, reason, len);
+	if (!stack->sidecar_path) {
+		sidecar_end(disk);
+		return 0;
+	}
+	r = vaio_sidecar_own(disk->sidecar, how, &unclean, t->reason, sizeof(t->reason));
 	if (r == -EBUSY) {
 		stack->standby = true;
 		return 0;
@@ -286,7 +303,8 @@ static int sidecar_begin(struct vaio_stack *stack, char *reason, size_t len)
 	if (!r && unclean)
 		pr_notice("vaio: disk '%s': sidecar %s was not released by its last owner\n",
 			  disk->name, stack->sidecar_path);
-	return r ?: vaio_sidecar_grow(disk->sidecar, stack->geo.sectors, reason, len);
+	return r ?: vaio_sidecar_grow(disk->sidecar, stack->geo.sectors, t->reason,
+				      sizeof(t->reason));
 }
 
 /* --- own I/O on and off --------------------------------------------------------- */
@@ -363,6 +381,8 @@ static void transition_undo(struct transition *t)
 			slot_free(t->fresh[c]);
 		vaio_own_bios_free(t->bios[c]);
 	}
+	if (t->sidecar)
+		vaio_sidecar_close(t->sidecar);
 }
 
 /* All that can fail without I/O, and nothing that shows. */
@@ -522,9 +542,11 @@ int vaio_stack_preresume(struct vaio_stack *stack)
 	first = !disk->attached;
 	io_offsets(stack, offset);
 
-	r = sidecar_begin(stack, t->reason, sizeof(t->reason));
+	r = sidecar_check(stack, t);
 	if (!r)
 		r = transition_prepare(stack, offset, t);
+	if (!r)
+		r = sidecar_take(stack, t);
 	if (r) {
 		transition_undo(t);
 		goto bad;

@@ -107,11 +107,13 @@ wrong 'an event of a type that is none' 'EINVAL no type of event 77' \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:77"
 wrong 'an event of the framework' "EINVAL event 'state' is posted by the framework only" \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:$STATE"
+wrong 'another one' "EINVAL event 'detach' is posted by the framework only" \
+	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:1"
 wrong 'a type of the wrong size' 'E(INVAL|RANGE)' "$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u8:1"
 wrong 'a phase that is none' 'EINVAL no phase 9: 0 \(notify\), 1 \(prepare\), 2 \(commit\), 3 \(abort\)' \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:$GROW" "$E_PHASE=u32:9"
-wrong 'a prepare of what has none' "EINVAL event 'attach' has no phase 'prepare'.*snapshot, grow and migrate" \
-	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:0" "$E_PHASE=u32:$PREPARE"
+wrong 'a prepare of what has none' "EINVAL event 'vm-start' has no phase 'prepare'.*snapshot, grow and migrate" \
+	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:2" "$E_PHASE=u32:$PREPARE"
 wrong 'a deadline that is too short' 'ERANGE deadline of 99 ms: 100 to 600000' \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:$GROW" "$E_PHASE=u32:$PREPARE" "$E_DEADLINE=u32:99"
 wrong 'a deadline that is too long' 'ERANGE deadline of 600001 ms: 100 to 600000' \
