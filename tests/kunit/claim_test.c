@@ -37,11 +37,22 @@ static int claim(struct vaio_claim *claim, struct block_device *bdev, sector_t s
 	return vaio_claim_add(claim, error, VAIO_REASON_LEN);
 }
 
+/* For a claim that is only tried. */
+static int try(struct block_device *bdev, sector_t start, sector_t sectors, enum vaio_role role,
+	       const uuid_t *uuid, char *error)
+{
+	struct vaio_claim c;
+	int err = claim(&c, bdev, start, sectors, role, uuid, error);
+
+	vaio_claim_del(&c);
+	return err;
+}
+
 static void other_disk_is_refused(struct kunit *test)
 {
 	struct device_pair *dev = make_devices(test);
 	char error[VAIO_REASON_LEN];
-	struct vaio_claim a, b;
+	struct vaio_claim a;
 	static const struct {
 		sector_t start, sectors;
 		int err;
@@ -61,14 +72,13 @@ static void other_disk_is_refused(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, claim(&a, &dev->sda, 100, 50, VAIO_ROLE_BACKING, &disk_a, error), 0);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		KUNIT_EXPECT_EQ_MSG(test, claim(&b, &dev->sda, cases[i].start, cases[i].sectors,
-						VAIO_ROLE_BACKING, &disk_b, error),
+		KUNIT_EXPECT_EQ_MSG(test, try(&dev->sda, cases[i].start, cases[i].sectors,
+					      VAIO_ROLE_BACKING, &disk_b, error),
 				    cases[i].err, "case %d", i);
 		if (cases[i].err) {
 			KUNIT_EXPECT_STREQ(test, error,
 					   "sectors 100+50 of device 8:0 are the backing of disk aaaaaaaa-0001-0002-0304-05060708090a");
 		}
-		vaio_claim_del(&b);
 	}
 	vaio_claim_del(&a);
 }
@@ -77,13 +87,12 @@ static void partition_is_part_of_its_disk(struct kunit *test)
 {
 	struct device_pair *dev = make_devices(test);
 	char error[VAIO_REASON_LEN];
-	struct vaio_claim whole, part;
+	struct vaio_claim part;
 
 	KUNIT_ASSERT_EQ(test, claim(&part, &dev->sda1, 10, 100, VAIO_ROLE_BACKING, &disk_a, error), 0);
-	KUNIT_EXPECT_EQ(test, claim(&whole, &dev->sda, 2058, 1, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 2058, 1, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
 	KUNIT_EXPECT_NOT_NULL(test, strstr(error, "sectors 2058+100 of device 8:0"));
-	KUNIT_EXPECT_EQ(test, claim(&whole, &dev->sda, 2057, 1, VAIO_ROLE_CACHE, &disk_b, error), 0);
-	vaio_claim_del(&whole);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 2057, 1, VAIO_ROLE_CACHE, &disk_b, error), 0);
 	vaio_claim_del(&part);
 }
 
@@ -91,18 +100,17 @@ static void same_disk_and_role_is_a_reload(struct kunit *test)
 {
 	struct device_pair *dev = make_devices(test);
 	char error[VAIO_REASON_LEN];
-	struct vaio_claim live, next, sidecar;
+	struct vaio_claim live, next;
 
 	KUNIT_ASSERT_EQ(test, claim(&live, &dev->sda, 0, 100, VAIO_ROLE_BACKING, &disk_a, error), 0);
 	KUNIT_EXPECT_EQ(test, claim(&next, &dev->sda, 0, 200, VAIO_ROLE_BACKING, &disk_a, error), 0);
-	KUNIT_EXPECT_EQ(test, claim(&sidecar, &dev->sda, 50, 10, VAIO_ROLE_SIDECAR, &disk_a, error), -EBUSY);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 50, 10, VAIO_ROLE_SIDECAR, &disk_a, error), -EBUSY);
 	KUNIT_EXPECT_NOT_NULL(test, strstr(error, "the backing of this disk"));
 	vaio_claim_del(&live);
 	/* the reloaded table's claim is still there */
-	KUNIT_EXPECT_EQ(test, claim(&sidecar, &dev->sda, 150, 10, VAIO_ROLE_SIDECAR, &disk_a, error), -EBUSY);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 150, 10, VAIO_ROLE_SIDECAR, &disk_a, error), -EBUSY);
 	vaio_claim_del(&next);
-	KUNIT_EXPECT_EQ(test, claim(&sidecar, &dev->sda, 150, 10, VAIO_ROLE_SIDECAR, &disk_a, error), 0);
-	vaio_claim_del(&sidecar);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 150, 10, VAIO_ROLE_SIDECAR, &disk_a, error), 0);
 }
 
 static void roles_are_named(struct kunit *test)
@@ -110,12 +118,12 @@ static void roles_are_named(struct kunit *test)
 	static const char *const names[] = { "the backing", "the sidecar", "a cache" };
 	struct device_pair *dev = make_devices(test);
 	char error[VAIO_REASON_LEN];
-	struct vaio_claim a, b;
+	struct vaio_claim a;
 	int role;
 
 	for (role = VAIO_ROLE_BACKING; role <= VAIO_ROLE_CACHE; role++) {
 		KUNIT_ASSERT_EQ(test, claim(&a, &dev->sda, 0, 10, role, &disk_a, error), 0);
-		KUNIT_EXPECT_EQ(test, claim(&b, &dev->sda, 0, 10, VAIO_ROLE_BACKING, &disk_b, error), -EBUSY);
+		KUNIT_EXPECT_EQ(test, try(&dev->sda, 0, 10, VAIO_ROLE_BACKING, &disk_b, error), -EBUSY);
 		KUNIT_EXPECT_NOT_NULL(test, strstr(error, names[role]));
 		vaio_claim_del(&a);
 	}
@@ -125,16 +133,15 @@ static void giving_up_twice_is_harmless(struct kunit *test)
 {
 	struct device_pair *dev = make_devices(test);
 	char error[VAIO_REASON_LEN];
-	struct vaio_claim a, b;
+	struct vaio_claim a;
 
 	KUNIT_ASSERT_EQ(test, claim(&a, &dev->sda, 0, 10, VAIO_ROLE_CACHE, &disk_a, error), 0);
-	KUNIT_EXPECT_EQ(test, claim(&b, &dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
-	vaio_claim_del(&b);	/* was refused */
-	KUNIT_EXPECT_EQ(test, claim(&b, &dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
+	/* the first try gives up what it was refused, and nothing else */
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), -EBUSY);
 	vaio_claim_del(&a);
 	vaio_claim_del(&a);
-	KUNIT_EXPECT_EQ(test, claim(&b, &dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), 0);
-	vaio_claim_del(&b);
+	KUNIT_EXPECT_EQ(test, try(&dev->sda, 5, 10, VAIO_ROLE_CACHE, &disk_b, error), 0);
 }
 
 static struct kunit_case claim_cases[] = {

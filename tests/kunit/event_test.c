@@ -743,7 +743,7 @@ static struct kunit_case event_cases[] = {
 	KUNIT_CASE(one_prepare_of_a_type),
 	KUNIT_CASE(abort_overtakes_a_wait),
 	KUNIT_CASE(queue_is_bounded),
-	KUNIT_CASE(ended_events_are_bounded),
+	KUNIT_CASE_SLOW(ended_events_are_bounded),
 	KUNIT_CASE(wrong_posts_are_refused),
 	KUNIT_CASE(another_disk_cannot_commit),
 	KUNIT_CASE(forgetting_waits_for_the_hook),
