@@ -67,13 +67,19 @@ static void vaio_dtr(struct dm_target *ti)
 
 static int vaio_map(struct dm_target *ti, struct bio *bio)
 {
-	return vaio_stack_map(ti->private, bio, dm_per_bio_data(bio, ti->per_io_data_size));
+	struct vaio_stack *stack = ti->private;
+	const struct vaio_plan *plan = vaio_stack_plan(stack, bio);
+
+	if (likely(!plan))
+		return vaio_stack_pass(stack, bio);
+	if (IS_ERR(plan))
+		return DM_MAPIO_KILL;
+	return vaio_stack_map_hooked(stack, plan, bio, dm_per_bio_data(bio, ti->per_io_data_size));
 }
 
 static int vaio_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 {
-	return vaio_stack_end_io(ti->private, bio, dm_per_bio_data(bio, ti->per_io_data_size),
-				 error);
+	return vaio_stack_end_io(ti->private, bio, error);
 }
 
 static void vaio_presuspend(struct dm_target *ti)

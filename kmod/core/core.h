@@ -63,6 +63,7 @@ struct vaio_hook {
 
 /**
  * struct vaio_plan - what one kind of request meets in one stack
+ * @io_word: vaio_io.word of an io that begins
  * @nr_down: hooks on the way down, top to bottom, enter() hooks first
  * @nr_up: hooks on the way up, bottom to top
  * @timed: a slot wants start_ns, or the table asked for a latency histogram
@@ -73,6 +74,7 @@ struct vaio_hook {
  */
 struct vaio_plan {
 	struct vaio_stack	*stack;
+	u64			io_word;
 	u8			kind;
 	u8			nr_down;
 	u8			nr_up;
@@ -366,23 +368,29 @@ static inline unsigned int vaio_kind_of(const struct bio *bio)
 }
 
 /**
- * vaio_stack_map - map() of the device-mapper target
- * @io: device-mapper's per-bio data
+ * vaio_stack_plan - the hooks that a request of device-mapper's meets
  *
- * Inline, for a request that no slot wants to see costs no more than this.
- * Return: DM_MAPIO_*.
+ * Return: NULL when there are none, an error pointer when a virtual disk does
+ * not support the request.
  */
-static inline int vaio_stack_map(struct vaio_stack *stack, struct bio *clone, struct vaio_io *io)
+static inline const struct vaio_plan *vaio_stack_plan(const struct vaio_stack *stack,
+						      const struct bio *clone)
 {
 	unsigned int kind = vaio_kind_of(clone);
-	const struct vaio_plan *plan;
 
 	if (unlikely(kind == __VAIO_KIND_COUNT))
-		return DM_MAPIO_KILL;
-	plan = stack->plan[kind];
-	if (plan)
-		return vaio_stack_map_hooked(stack, plan, clone, io);
-	io->plan = NULL;
+		return ERR_PTR(-EOPNOTSUPP);
+	return stack->plan[kind];
+}
+
+/**
+ * vaio_stack_pass - map() of a request that no slot wants to see
+ *
+ * This, and finding out in vaio_stack_end_io(), is all that an idle stack costs.
+ * Return: DM_MAPIO_REMAPPED.
+ */
+static inline int vaio_stack_pass(const struct vaio_stack *stack, struct bio *clone)
+{
 	bio_set_dev(clone, stack->bdev);
 	clone->bi_iter.bi_sector += stack->start;
 	return DM_MAPIO_REMAPPED;
@@ -391,14 +399,16 @@ static inline int vaio_stack_map(struct vaio_stack *stack, struct bio *clone, st
 /**
  * vaio_stack_end_io - end_io() of the device-mapper target
  *
- * Inline, like vaio_stack_map(). Return: DM_ENDIO_*.
+ * device-mapper leaves bi_private of a clone to its target: it is NULL, or the
+ * io of a request that meets hooks. Return: DM_ENDIO_*.
  */
 static inline int vaio_stack_end_io(struct vaio_stack *stack, struct bio *clone,
-				    struct vaio_io *io, blk_status_t *error)
+				    blk_status_t *error)
 {
 	if (unlikely((__force u8)*error | READ_ONCE(stack->no_space)))
 		vaio_space_note(stack, clone, *error);
-	return io->plan ? vaio_stack_end_io_hooked(io, error) : DM_ENDIO_DONE;
+	return clone->bi_private ? vaio_stack_end_io_hooked(clone->bi_private, error) :
+				   DM_ENDIO_DONE;
 }
 
 static inline unsigned int vaio_hist_bucket(u64 ns)

@@ -78,18 +78,18 @@ enum vaio_defer {
  * @sector: position on the disk (512-byte units from the disk's start); does
  *	not move while the request is processed
  * @len: bytes (0 for a flush)
- * @start_ns: ktime_get_ns() at entry; 0 unless a slot has VAIO_CAP_TIMESTAMPS
- * @defer_ns: when the owner deferred it
- * @owner: slot that deferred it, NULL otherwise
- * @entry: for the owner's lists while it is deferred
- * @work: used by vaio_io_continue() and vaio_io_end() from atomic context
+ * @status: of the request; a filter's FAIL and complete() may set it
  * @kind: enum vaio_kind
  * @next: index of the next hook in the direction of travel
  * @up_end: unwinding ends before this index of the plan's upward hooks
- * @up_from: where unwinding begins
  * @flags: VAIO_IO_*
  * @defer: enum vaio_defer while deferred
- * @status: of the request; a filter's FAIL and complete() may set it
+ * @word: all of these, so that one store begins an io
+ * @start_ns: ktime_get_ns() at entry; only if a slot has VAIO_CAP_TIMESTAMPS
+ * @defer_ns: when the owner deferred it; only while deferred
+ * @owner: slot that deferred it; only while deferred
+ * @entry: for the owner's lists while it is deferred
+ * @work: used by vaio_io_continue() and vaio_io_end() from atomic context
  *
  * Lives in device-mapper's per-bio data, or in the front pad of an own bio; the
  * per-io state of the slots follows. Whoever owns the io may touch it, nobody
@@ -101,13 +101,17 @@ struct vaio_io {
 	struct bio		*clone;
 	sector_t		sector;
 	unsigned int		len;
-	blk_status_t		status;
-	u8			kind;
-	u8			next;
-	u8			up_end;
-	u8			up_from;
-	u8			flags;
-	u8			defer;
+	union {
+		struct {
+			blk_status_t	status;
+			u8		kind;
+			u8		next;
+			u8		up_end;
+			u8		flags;
+			u8		defer;
+		};
+		u64		word;
+	};
 	u64			start_ns;
 	u64			defer_ns;
 	struct vaio_slot	*owner;

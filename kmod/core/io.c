@@ -44,14 +44,7 @@ void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *
 	io->clone = clone;
 	io->sector = clone->bi_iter.bi_sector;
 	io->len = clone->bi_iter.bi_size;
-	io->status = BLK_STS_OK;
-	io->kind = plan->kind;
-	io->next = 0;
-	io->up_end = plan->nr_up;
-	io->up_from = 0;
-	io->flags = 0;
-	io->owner = NULL;
-	io->start_ns = 0;
+	io->word = plan->io_word;
 }
 
 /* Neither is the io's end: the submitter or device-mapper will try again. */
@@ -91,7 +84,6 @@ static enum run run_down(struct vaio_io *io)
 			io->status = BLK_STS_IOERR;
 		if (hook->slot)	/* not standby's */
 			account_verdict(io, hook->slot);
-		io->up_from = hook->up_from;
 		io->next = hook->up_from;
 		io->flags |= VAIO_IO_UNWINDING;
 		return RUN_ENDED;
@@ -258,6 +250,7 @@ int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan
 			  struct bio *clone, struct vaio_io *io)
 {
 	vaio_io_init(io, plan, clone);
+	clone->bi_private = io;
 	this_cpu_inc(stack->stats->count[plan->kind]);
 	this_cpu_add(stack->stats->bytes[plan->kind], io->len);
 	if (plan->timed)
@@ -378,8 +371,7 @@ void vaio_io_end(struct vaio_io *io, blk_status_t status)
 	undefer(io);
 	io->status = status;
 	if (!(io->flags & VAIO_IO_UNWINDING)) {
-		io->up_from = io->plan->down[io->next - 1].up_from;
-		io->next = io->up_from;
+		io->next = io->plan->down[io->next - 1].up_from;
 		account_verdict(io, slot);
 	}
 	vaio_io_up(io);

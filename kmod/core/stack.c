@@ -136,6 +136,15 @@ static void plan_down(struct vaio_plan *plan, vaio_hook_fn fn, struct vaio_slot 
 	hook->up_from = up_from;
 }
 
+static u64 begin_word(const struct vaio_plan *plan)
+{
+	struct vaio_io io = { .word = 0 };
+
+	io.kind = plan->kind;
+	io.up_end = plan->nr_up;
+	return io.word;
+}
+
 /*
  * Upward hooks first, bottom to top, for the downward ones refer to them:
  * above[c] is where the hooks of the slots above class c begin.
@@ -186,6 +195,7 @@ static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots,
 	}
 	if (stack->latency)
 		plan->timed = true;
+	plan->io_word = begin_word(plan);
 	stack->plan[kind] = plan->nr_down || plan->nr_up || stack->latency ? plan : NULL;
 }
 
@@ -200,6 +210,7 @@ static void build_standby(struct vaio_stack *stack)
 		plan->stack = stack;
 		plan->kind = kind;
 		plan_down(plan, fail_standby, NULL, 0);
+		plan->io_word = begin_word(plan);
 		stack->plan[kind] = plan;
 	}
 }

@@ -78,6 +78,7 @@ struct fixture {
 	struct kunit		*test;
 	const struct answer	*answer;
 	struct crypt_table	table;
+	struct crypt_key	key;
 	struct crypt_slot	cs;
 	struct vaio_slot	slot;
 	struct vaio_io		io;
@@ -143,6 +144,7 @@ static struct fixture *fixture_new(struct kunit *test, const struct answer *a)
 	KUNIT_ASSERT_NOT_NULL(test, f->table.seals);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, free_seals, f->table.seals), 0);
 
+	f->table.key = &f->key;
 	f->cs.layout = f->table.layout;
 	f->cs.tfm = tfm;
 	f->cs.table = &f->table;
@@ -294,7 +296,7 @@ static void transform_refuses_parts_of_sectors(struct kunit *test)
 							512), -EINVAL);
 	KUNIT_EXPECT_EQ(test, crypt_transform_4096.seal(&f->slot, 65, f->sealed, 0, f->plain, 0,
 							4096), -EINVAL);
-	f->cs.wiped = true;
+	f->key.wiped = true;
 	KUNIT_EXPECT_EQ(test, crypt_transform_4096.seal(&f->slot, 64, f->sealed, 0, f->plain, 0,
 							4096), -ENOKEY);
 }

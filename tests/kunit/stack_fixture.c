@@ -90,7 +90,7 @@ static void clone_end_io(struct bio *bio)
 {
 	struct fx_io *fio = container_of(bio, struct fx_io, clone);
 	blk_status_t status = bio->bi_status;
-	int ret = vaio_stack_end_io(&fio->fx->stack, bio, fx_vaio_io(fio), &status);
+	int ret = vaio_stack_end_io(&fio->fx->stack, bio, &status);
 
 	if (ret == DM_ENDIO_INCOMPLETE) {
 		/* it may be gone */
@@ -120,7 +120,10 @@ static void io_init(struct fx_io *fio, struct fx *fx, blk_opf_t opf, unsigned in
 static int io_map(struct fx_io *fio)
 {
 	struct fx *fx = fio->fx;
-	int map = vaio_stack_map(&fx->stack, &fio->clone, fx_vaio_io(fio));
+	const struct vaio_plan *plan = vaio_stack_plan(&fx->stack, &fio->clone);
+	int map = IS_ERR(plan) ? DM_MAPIO_KILL :
+		  !plan ? vaio_stack_pass(&fx->stack, &fio->clone) :
+		  vaio_stack_map_hooked(&fx->stack, plan, &fio->clone, fx_vaio_io(fio));
 
 	if (map == DM_MAPIO_REMAPPED)
 		device_get(fx, &fio->clone);
