@@ -41,7 +41,7 @@ setup:
 
 check check-full: setup all-modules userspace
 	@$(MAKE) -C userspace SAN=1
-	@tests/run $(if $(filter check-full,$@),--full)
+	@tests/run -j2 $(if $(filter check-full,$@),--full)
 
 demo: setup
 	@tools/demo
