@@ -601,8 +601,9 @@ static int read_type(struct genl_info *info, enum vaio_event_type *type)
 		return refuse(info->extack, NULL, -EINVAL, "no type of event is given");
 	*type = nla_get_u32(attr);
 	if (*type >= __VAIO_EVENT_COUNT)
-		return refuse(info->extack, attr, -EINVAL, "no type of event %u: 0 (%s) to %u (%s)",
-			      *type, vaio_event_type_name(0), VAIO_EVENT_POLICY_CHANGED,
+		return refuse(info->extack, attr, -EINVAL, "no type of event %u: %u (%s) to %u (%s)",
+			      *type, VAIO_EVENT_VM_START,
+			      vaio_event_type_name(VAIO_EVENT_VM_START), VAIO_EVENT_POLICY_CHANGED,
 			      vaio_event_type_name(VAIO_EVENT_POLICY_CHANGED));
 	if (*type == VAIO_EVENT_STATE || *type == VAIO_EVENT_ATTACH || *type == VAIO_EVENT_DETACH)
 		return refuse(info->extack, attr, -EINVAL,

@@ -103,7 +103,7 @@ wrong 'set to a word that is none' "EINVAL.*'fial'.*count, fail" \
 	"$DISK_SET" "$NAME=s:vm1" "$SLOT_FILTER=s:match" "$PROPERTY=n[" 1=s:action 2=s:fial ]
 
 wrong 'an event of no type' 'EINVAL no type of event is given' "$EVENT_POST" "$E_NAME=s:vm1"
-wrong 'an event of a type that is none' 'EINVAL no type of event 77' \
+wrong 'an event of a type that is none' 'EINVAL no type of event 77: 2 \(vm-start\) to 8 \(policy-changed\)' \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:77"
 wrong 'an event of the framework' "EINVAL event 'state' is posted by the framework only" \
 	"$EVENT_POST" "$E_NAME=s:vm1" "$E_TYPE=u32:$STATE"
