@@ -6,9 +6,9 @@
  *   params.c	 the words of a table
  *   key.c	 keyed ciphers: from the keyring, shared by a disk's tables, wiped
  *   buffer.c	 the pages that a write's ciphertext goes into
- *   convert.c	 one request through the cipher, sector by sector
+ *   io.c	 the way of an io: the hooks, and through the cipher
  *   transform.c the service for a cache above: seal and open
- *   main.c	 the filter: its hooks
+ *   main.c	 tables, the life of slots, what an administrator sees
  *
  * A write is encrypted in submit() into pages of its own, for the guest's pages
  * are the guest's, and a bio that lies in the per-io state carries them down. A
@@ -140,7 +140,7 @@ struct crypt_stats {
 /**
  * struct crypt_slot - the filter on one disk
  * @layout, @tfm: of the table adopted last; what every io reads
- * @wiped: the key is gone
+ * @max_len: the largest request that is served; 0 when the key was wiped
  * @pages: the reserve that lets one write of the largest size always go on
  * @wq: runs @writer, which alone may wait for memory
  * @lock: protects @parked
@@ -154,7 +154,7 @@ struct crypt_stats {
 struct crypt_slot {
 	struct crypt_layout	layout;
 	struct crypto_skcipher	*tfm;
-	bool			wiped;
+	unsigned int		max_len;
 	unsigned int		nr_parked;
 	struct crypt_stats __percpu *stats;
 	struct vaio_slot	*slot;
@@ -221,12 +221,15 @@ void crypt_buffer_free(struct crypt_io *ci);
 int crypt_buffers_init(void);
 void crypt_buffers_exit(void);
 
-/* convert.c */
+/* io.c */
+enum vaio_verdict crypt_submit(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict crypt_complete(struct vaio_slot *slot, struct vaio_io *io);
+void crypt_writer(struct work_struct *work);
+int crypt_io_init(void);
+void crypt_io_exit(void);
+/* for tests */
 int crypt_write(struct crypt_io *ci);
 int crypt_read(struct crypt_io *ci);
-void crypt_resume(struct crypt_io *ci, int r);
-/* main.c: a deferred request has been converted, or could not be */
-void crypt_finish(struct crypt_io *ci, int error);
 
 /* transform.c */
 mempool_t *crypt_seals_new(struct crypto_skcipher *tfm);

@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The filter: its hooks.
- *
- *	read		submit: remembers where the data goes; complete: decrypts
- *	write, FUA	submit: encrypts into another bio; complete: takes it out
- *	flush		not asked for
- *	discard		refused, or with allow_discards not asked for
- *	write-zeroes	refused: zeroes on the device would not read as zeroes
- *	secure-erase	refused
+ * The filter: its tables, the life of its slots, and what an administrator sees.
  */
 #include <linux/slab.h>
 #include "crypt.h"
-
-/* Reads that are too large for a softirq, or completed with interrupts off. */
-static struct workqueue_struct *crypt_reads;
 
 /* --- tables --------------------------------------------------------------- */
 
@@ -97,8 +87,6 @@ static int crypt_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 
 /* --- the slot's life ------------------------------------------------------ */
 
-static void crypt_writer(struct work_struct *work);
-
 static void crypt_detach(struct vaio_slot *slot)
 {
 	struct crypt_slot *cs = slot->priv;
@@ -144,7 +132,7 @@ static void crypt_adopt(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 	cs->table = cfg->priv;
 	cs->layout = cs->table->layout;
 	cs->tfm = cs->table->key->tfm;
-	WRITE_ONCE(cs->wiped, cs->table->key->wiped);
+	WRITE_ONCE(cs->max_len, cs->table->key->wiped ? 0 : CRYPT_MAX_BYTES);
 	vaio_disk_offer_transform(slot, cs->layout.size == 4096 ? &crypt_transform_4096 :
 								  &crypt_transform_512);
 }
@@ -169,181 +157,6 @@ static void crypt_stop(struct vaio_slot *slot)
 	crypt_set_running(slot, false);
 }
 
-/* --- the way down --------------------------------------------------------- */
-
-/* The cipher was asynchronous: see convert.c. */
-static enum vaio_verdict crypt_defer_async(struct vaio_slot *slot, struct crypt_io *ci)
-{
-	crypt_count(ci->cs, async);
-	/* ASYNC is never refused. */
-	vaio_io_defer(slot, ci->io, VAIO_ASYNC);
-	crypt_resume(ci, -EINPROGRESS);
-	return VAIO_DEFER;
-}
-
-static enum vaio_verdict crypt_fail(struct vaio_io *io, blk_status_t status)
-{
-	io->status = status;
-	return VAIO_FAIL;
-}
-
-/* No memory at hand: the worker goes on with it. */
-static enum vaio_verdict crypt_park_write(struct crypt_slot *cs, struct vaio_io *io)
-{
-	unsigned long flags;
-
-	if (vaio_io_defer(cs->slot, io, VAIO_ORDERED))
-		return VAIO_FAIL;
-	crypt_count(cs, waited_writes);
-	spin_lock_irqsave(&cs->lock, flags);
-	WRITE_ONCE(cs->nr_parked, cs->nr_parked + 1);
-	list_add_tail(&io->entry, &cs->parked);
-	spin_unlock_irqrestore(&cs->lock, flags);
-	queue_work(cs->wq, &cs->writer);
-	return VAIO_DEFER;
-}
-
-static void crypt_writer(struct work_struct *work)
-{
-	struct crypt_slot *cs = container_of(work, struct crypt_slot, writer);
-
-	for (;;) {
-		struct crypt_io *ci;
-		struct vaio_io *io;
-
-		spin_lock_irq(&cs->lock);
-		io = list_first_entry_or_null(&cs->parked, struct vaio_io, entry);
-		if (io)
-			list_del(&io->entry);
-		spin_unlock_irq(&cs->lock);
-		if (!io)
-			return;
-
-		ci = crypt_io_of(cs->slot, io);
-		crypt_buffer_wait(ci, io->len);
-		spin_lock_irq(&cs->lock);
-		WRITE_ONCE(cs->nr_parked, cs->nr_parked - 1);
-		spin_unlock_irq(&cs->lock);
-		crypt_resume(ci, crypt_write(ci));
-	}
-}
-
-/* Not inlined: reads would save and restore its registers. */
-static noinline enum vaio_verdict crypt_submit_write(struct crypt_slot *cs, struct vaio_io *io,
-						     struct crypt_io *ci)
-{
-	int r;
-
-	ci->cs = cs;
-	ci->io = io;
-	ci->source = io->bio;
-	if (unlikely(READ_ONCE(cs->nr_parked)) || unlikely(!crypt_buffer_try(ci, io->len)))
-		return crypt_park_write(cs, io);
-
-	r = crypt_write(ci);
-	if (likely(!r)) {
-		crypt_count(cs, inline_writes);
-		vaio_io_substitute(io, &ci->bio);
-		return VAIO_PASS;
-	}
-	if (r == -EINPROGRESS)
-		return crypt_defer_async(cs->slot, ci);
-	crypt_buffer_free(ci);
-	return crypt_fail(io, BLK_STS_IOERR);
-}
-
-static enum vaio_verdict crypt_submit(struct vaio_slot *slot, struct vaio_io *io)
-{
-	struct crypt_slot *cs = slot->priv;
-	struct crypt_io *ci;
-
-	if (unlikely(VAIO_K_ERASERS & (1U << io->kind)))
-		return crypt_fail(io, BLK_STS_NOTSUPP);
-	/* Already the bytes that belong on the device, or those wanted from it. */
-	if (unlikely(io->flags & VAIO_IO_SEALED))
-		return VAIO_PASS;
-	if (unlikely(((io->sector << SECTOR_SHIFT) | io->len) & (cs->layout.size - 1)) ||
-	    unlikely(io->len > CRYPT_MAX_BYTES) || unlikely(READ_ONCE(cs->wiped)))
-		return crypt_fail(io, BLK_STS_IOERR);
-
-	ci = crypt_io_of(slot, io);
-	if (io->kind != VAIO_KIND_READ)
-		return crypt_submit_write(cs, io, ci);
-	ci->left = io->bio->bi_iter;
-	return VAIO_PASS;
-}
-
-/* --- the way up ----------------------------------------------------------- */
-
-static void crypt_read_work(struct work_struct *work)
-{
-	struct crypt_io *ci = container_of(work, struct crypt_io, work);
-
-	crypt_resume(ci, crypt_read(ci));
-}
-
-static enum vaio_verdict crypt_complete_read(struct crypt_slot *cs, struct vaio_io *io,
-					     struct crypt_io *ci)
-{
-	int r;
-
-	ci->cs = cs;
-	ci->io = io;
-	ci->source = io->bio;
-	/* Ciphers refuse to work in a hard interrupt, and may enable interrupts. */
-	if (in_hardirq() || irqs_disabled() ||
-	    (unlikely(io->len > CRYPT_SOFTIRQ_BYTES) && !in_task())) {
-		crypt_count(cs, queued_reads);
-		vaio_io_defer(cs->slot, io, VAIO_ASYNC);
-		INIT_WORK(&ci->work, crypt_read_work);
-		queue_work(crypt_reads, &ci->work);
-		return VAIO_DEFER;
-	}
-
-	r = crypt_read(ci);
-	if (likely(!r)) {
-		crypt_count(cs, inline_reads);
-		return VAIO_PASS;
-	}
-	if (r == -EINPROGRESS)
-		return crypt_defer_async(cs->slot, ci);
-	io->status = BLK_STS_IOERR;
-	return VAIO_PASS;
-}
-
-static enum vaio_verdict crypt_complete(struct vaio_slot *slot, struct vaio_io *io)
-{
-	struct crypt_io *ci = crypt_io_of(slot, io);
-
-	if (unlikely(io->flags & VAIO_IO_SEALED))
-		return VAIO_PASS;
-	if (io->kind == VAIO_KIND_READ) {
-		if (unlikely(io->status))
-			return VAIO_PASS;
-		return crypt_complete_read(slot->priv, io, ci);
-	}
-	vaio_io_restore(io, ci->source);
-	crypt_buffer_free(ci);
-	return VAIO_PASS;
-}
-
-/* A deferred request has been converted, or could not be. */
-void crypt_finish(struct crypt_io *ci, int error)
-{
-	struct vaio_io *io = ci->io;
-
-	if (io->kind != VAIO_KIND_READ) {
-		if (error)
-			crypt_buffer_free(ci);
-		else
-			vaio_io_substitute(io, &ci->bio);
-	}
-	if (error)
-		vaio_io_end(io, BLK_STS_IOERR);
-	else
-		vaio_io_continue(io);
-}
-
 /* --- the administrator ---------------------------------------------------- */
 
 static int crypt_set(struct vaio_slot *slot, const char *name, const char *value, char **error)
@@ -365,7 +178,7 @@ static int crypt_set(struct vaio_slot *slot, const char *name, const char *value
 		*error = "key: wiped only while the disk is suspended";
 		r = -EBUSY;
 	} else {
-		WRITE_ONCE(cs->wiped, true);
+		WRITE_ONCE(cs->max_len, 0);
 		r = crypt_key_wipe(cs->table->key);
 		if (r)
 			*error = "key: the cipher refused to be keyed anew; the disk does no I/O, but its key may still be in memory";
@@ -381,7 +194,7 @@ static void crypt_show(struct vaio_slot *slot, struct vaio_text *text)
 
 	vaio_text_add(text, "cipher", CRYPT_CIPHER);
 	vaio_text_add(text, "key", ":%u:logon:%s", p->key_size, p->key_description);
-	vaio_text_add(text, "key_state", READ_ONCE(cs->wiped) ? "wiped" : "set");
+	vaio_text_add(text, "key_state", READ_ONCE(cs->table->key->wiped) ? "wiped" : "set");
 	vaio_text_add(text, "sector_size", "%u", p->sector_size);
 	vaio_text_add(text, "iv_offset", "%llu", p->iv_offset);
 	vaio_text_add(text, "iv_large_sectors", "%d", p->iv_large_sectors);
@@ -444,20 +257,17 @@ static int __init crypt_init(void)
 	r = crypt_buffers_init();
 	if (r)
 		return r;
-	crypt_reads = alloc_workqueue("vaio-crypt-r", WQ_MEM_RECLAIM | WQ_HIGHPRI |
-				      WQ_CPU_INTENSIVE | WQ_PERCPU, 0);
-	if (!crypt_reads) {
-		r = -ENOMEM;
-		goto bad_wq;
-	}
+	r = crypt_io_init();
+	if (r)
+		goto bad_io;
 	r = vaio_register_filter(&crypt_filter, THIS_MODULE);
 	if (r)
 		goto bad_register;
 	return 0;
 
 bad_register:
-	destroy_workqueue(crypt_reads);
-bad_wq:
+	crypt_io_exit();
+bad_io:
 	crypt_buffers_exit();
 	return vaio_init_error(r);
 }
@@ -465,7 +275,7 @@ bad_wq:
 static void __exit crypt_exit(void)
 {
 	vaio_unregister_filter(&crypt_filter);
-	destroy_workqueue(crypt_reads);
+	crypt_io_exit();
 	crypt_buffers_exit();
 }
 

@@ -37,7 +37,7 @@ static int crypt_transform(struct vaio_slot *slot, sector_t sector, struct page 
 
 	if ((len & (size - 1)) || (sector & ((size >> SECTOR_SHIFT) - 1)))
 		return -EINVAL;
-	if (READ_ONCE(cs->wiped))
+	if (READ_ONCE(cs->table->key->wiped))
 		return -ENOKEY;
 
 	seal = mempool_alloc(seals, GFP_NOIO);
