@@ -161,13 +161,11 @@ check_fails 'nobody may not listen' '^error EPERM' \
 without() { # NAME REGEX UNSHARE-OPTION...: the client in namespaces of its own
 	local name=$1 regex=$2
 	shift 2
-	if unshare "$@" true 2>"$WORK/why"; then
-		check_fails "$name" "$regex" unshare "$@" netlink-client "$HOST_GET"
-	else
-		skip "$name" "$(<"$WORK/why")"
-	fi
+	check_fails "$name" "$regex" unshare "$@" netlink-client "$HOST_GET"
 }
-without 'the root of a user namespace may not ask' '^error EPERM' --user --map-root-user
-without 'another network namespace has no such family' "no family 'vaio'" --net
+if [[ $VAIO_KERNEL != uml ]]; then	# its small configuration has no such namespaces
+	without 'the root of a user namespace may not ask' '^error EPERM' --user --map-root-user
+	without 'another network namespace has no such family' "no family 'vaio'" --net
+fi
 
 done_testing
