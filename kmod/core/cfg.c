@@ -235,6 +235,9 @@ static int cfg_fill(struct vaio_slot_cfg *cfg, unsigned int nr_words, char **wor
 	if (err)
 		return err < 0 ? err : -EINVAL;
 	wrong = vaio_filter_check_io(filter, cfg->submit, cfg->complete, cfg->enter, cfg->io_size);
+	if (!wrong && (cfg->max_io_sectors % (4096 >> SECTOR_SHIFT) ||
+		       cfg->max_io_sectors > UINT_MAX >> SECTOR_SHIFT))
+		wrong = "its largest request is no multiple of 4096 bytes, or too large";
 	if (wrong) {
 		*error = vaio_cfg_error(cfg, "the filter breaks its contract: %s", wrong);
 		return -EINVAL;

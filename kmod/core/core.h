@@ -64,6 +64,7 @@ struct vaio_hook {
 /**
  * struct vaio_plan - what one kind of request meets in one stack
  * @io_word: vaio_io.word of an io that begins
+ * @max_bytes: larger requests of device-mapper's are split
  * @nr_down: hooks on the way down, top to bottom, enter() hooks first
  * @nr_up: hooks on the way up, bottom to top
  * @timed: a slot wants start_ns, or the table asked for a latency histogram
@@ -75,6 +76,7 @@ struct vaio_hook {
 struct vaio_plan {
 	struct vaio_stack	*stack;
 	u64			io_word;
+	unsigned int		max_bytes;
 	u8			kind;
 	u8			nr_down;
 	u8			nr_up;

@@ -156,7 +156,8 @@ struct vaio_geometry {
  * @submit: kinds that submit() wants to see; parse() may change the masks
  * @complete: kinds that complete() wants to see
  * @enter: kinds that enter() wants to see
- * @max_io_sectors: largest read or write this slot takes, 512-byte units; 0: any
+ * @max_io_sectors: largest read or write this slot takes, 512-byte units, a
+ *	multiple of 8; 0: any. Larger ones come in parts, which may begin anywhere.
  *
  * Reference counted: the table holds one, the slot that adopted it another.
  */
@@ -406,8 +407,10 @@ struct workqueue_struct *vaio_disk_wq(const struct vaio_disk *disk);
  *
  * Return: 0, and the hook must return VAIO_DEFER.
  * -EAGAIN: the submitter asked not to wait (REQ_NOWAIT); io->status is set, the
- * hook returns VAIO_FAIL. -EBUSY: the slot is quiesced, which allows no new
- * PACED ios; the hook lets it pass.
+ * hook returns VAIO_FAIL. -EBUSY: the hook lets it pass, for the slot is quiesced,
+ * which allows no new PACED ios, or the io is on its way up because one below
+ * answered as above: the submitter must hear of it at once. That and no other
+ * can happen to ASYNC; complete() that passes what has failed does not meet it.
  */
 int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why);
 

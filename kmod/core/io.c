@@ -299,6 +299,9 @@ EXPORT_SYMBOL_GPL(vaio_stack_end_io_hooked);
 
 int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why)
 {
+	/* io_uring sends it again only if told so before its submission returns */
+	if (unlikely(io->status == BLK_STS_AGAIN))
+		return -EBUSY;
 	if (why != VAIO_ASYNC && !(io->flags & VAIO_IO_UNWINDING) &&
 	    (io->clone->bi_opf & REQ_NOWAIT)) {
 		io->status = BLK_STS_AGAIN;
@@ -355,6 +358,9 @@ void vaio_io_continue(struct vaio_io *io)
 		vaio_io_up(io);
 		return;
 	}
+	/* nobody who asked not to wait is left to be told to try again */
+	io->clone->bi_opf &= ~REQ_NOWAIT;
+	io->bio->bi_opf &= ~REQ_NOWAIT;
 	if (may_submit()) {
 		vaio_io_down(io);
 		return;

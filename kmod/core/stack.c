@@ -145,6 +145,20 @@ static u64 begin_word(const struct vaio_plan *plan)
 	return io.word;
 }
 
+/* Only reads and writes are split: the rest carries no data, and has queue limits. */
+static unsigned int max_bytes(struct vaio_slot *const *slots, unsigned int kind)
+{
+	unsigned int max = UINT_MAX;
+	int c;
+
+	if (!(BIT(kind) & (VAIO_K(READ) | VAIO_K_WRITES)))
+		return max;
+	for_each_class_down(c)
+		if (slots[c] && slots[c]->cfg->max_io_sectors)
+			max = min(max, slots[c]->cfg->max_io_sectors << SECTOR_SHIFT);
+	return max;
+}
+
 /*
  * Upward hooks first, bottom to top, for the downward ones refer to them:
  * above[c] is where the hooks of the slots above class c begin.
@@ -160,6 +174,7 @@ static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots,
 	memset(plan, 0, sizeof(*plan));
 	plan->stack = stack;
 	plan->kind = kind;
+	plan->max_bytes = max_bytes(slots, kind);
 
 	for_each_class_up(c) {
 		struct vaio_slot *slot = slots[c];
@@ -209,6 +224,7 @@ static void build_standby(struct vaio_stack *stack)
 		memset(plan, 0, sizeof(*plan));
 		plan->stack = stack;
 		plan->kind = kind;
+		plan->max_bytes = UINT_MAX;
 		plan_down(plan, fail_standby, NULL, 0);
 		plan->io_word = begin_word(plan);
 		stack->plan[kind] = plan;

@@ -427,12 +427,51 @@ static void nowait_and_work_that_has_begun(struct kunit *test)
 	fx_start(fx, REQ_OP_WRITE | REQ_NOWAIT, 4096);
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E>");
 	fx_continue(e);
+	/* it may wait now: nobody is left who could be told to try again */
+	KUNIT_EXPECT_FALSE(test, fx->sent[0]->bi_opf & REQ_NOWAIT);
 	/* and on the way up the submitter waits anyway */
 	fx->slot[VAIO_CLASS_CACHE]->complete = FX_ORDERED;
 	fx_device_end(fx, BLK_STS_OK);
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C");
 	fx_continue(fx->slot[VAIO_CLASS_CACHE]);
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+}
+
+static void nowait_ends_with_the_work_of_a_substitute(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_slot *c = fx->slot[VAIO_CLASS_CACHE], *e = fx->slot[VAIO_CLASS_ENCRYPTION];
+
+	c->submit = FX_SUBSTITUTE;
+	fx_start(fx, REQ_OP_WRITE | REQ_NOWAIT, 4096);
+	KUNIT_EXPECT_PTR_EQ(test, fx->sent[0], &c->sub);
+	KUNIT_EXPECT_TRUE(test, fx->sent[0]->bi_opf & REQ_NOWAIT);
+	fx_device_end(fx, BLK_STS_OK);
+
+	e->submit = FX_ASYNC;
+	fx_start(fx, REQ_OP_WRITE | REQ_NOWAIT, 4096);
+	fx_continue(e);
+	KUNIT_EXPECT_PTR_EQ(test, fx->sent[0], &c->sub);
+	KUNIT_EXPECT_FALSE(test, fx->sent[0]->bi_opf & REQ_NOWAIT);
+	fx_device_end(fx, BLK_STS_OK);
+}
+
+/* A submitter such as io_uring tries again only when it hears of it at once. */
+static void try_again_is_not_deferred(struct kunit *test)
+{
+	static const enum fx_act acts[] = { FX_PACED, FX_ORDERED, FX_ASYNC };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(acts); i++) {
+		struct fx *fx = full_stack(test);
+		struct fx_io *fio;
+
+		fx->slot[VAIO_CLASS_CACHE]->complete = acts[i];
+		fio = fx_start(fx, REQ_OP_READ | REQ_NOWAIT, 4096);
+		fx_device_end(fx, BLK_STS_AGAIN);
+		FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+		EXPECT_STATUS(test, fio->status, BLK_STS_AGAIN);
+	}
 }
 
 static void quiesced_refuses_paced_only(struct kunit *test)
@@ -785,6 +824,8 @@ static struct kunit_case io_cases[] = {
 	KUNIT_CASE(a_requeued_io_goes_back_to_device_mapper),
 	KUNIT_CASE(nowait_is_not_made_to_wait),
 	KUNIT_CASE(nowait_and_work_that_has_begun),
+	KUNIT_CASE(nowait_ends_with_the_work_of_a_substitute),
+	KUNIT_CASE(try_again_is_not_deferred),
 	KUNIT_CASE(quiesced_refuses_paced_only),
 	KUNIT_CASE(down_from_where_nothing_may_be_submitted),
 	KUNIT_CASE(a_substitute_goes_down_and_is_taken_out),

@@ -144,6 +144,26 @@ static void enter_stands_before_every_submit(struct kunit *test)
 	FX_EXPECT_LOG(fx, "^R I> R> C> Q> E> | <E <Q <C <R <I .");
 }
 
+static void reads_and_writes_are_split_for_the_smallest_limit(struct kunit *test)
+{
+	struct fx *fx = fx_new(test);
+	int kind;
+
+	fx_add_all(fx);
+	fx->slot[VAIO_CLASS_CACHE]->cfg.max_io_sectors = 64;
+	fx->slot[VAIO_CLASS_ENCRYPTION]->cfg.max_io_sectors = 256;
+	fx_build(fx);
+	for (kind = 0; kind < __VAIO_KIND_COUNT; kind++)
+		KUNIT_EXPECT_EQ(test, fx->stack.plan[kind]->max_bytes,
+				kind <= VAIO_KIND_WRITE_FUA ? 32768 : UINT_MAX);
+	fx->slot[VAIO_CLASS_CACHE]->cfg.max_io_sectors = 0;
+	vaio_plans_build(&fx->stack, fx->disk.slots);
+	KUNIT_EXPECT_EQ(test, fx->stack.plan[VAIO_KIND_READ]->max_bytes, 131072);
+	fx->slot[VAIO_CLASS_ENCRYPTION]->cfg.max_io_sectors = 0;
+	vaio_plans_build(&fx->stack, fx->disk.slots);
+	KUNIT_EXPECT_EQ(test, fx->stack.plan[VAIO_KIND_READ]->max_bytes, UINT_MAX);
+}
+
 static void standby_fails_everything(struct kunit *test)
 {
 	static const blk_opf_t opfs[] = {
@@ -236,6 +256,7 @@ static struct kunit_case plan_cases[] = {
 	KUNIT_CASE(zone_operations_are_killed),
 	KUNIT_CASE(down_only_and_up_only),
 	KUNIT_CASE(enter_stands_before_every_submit),
+	KUNIT_CASE(reads_and_writes_are_split_for_the_smallest_limit),
 	KUNIT_CASE(standby_fails_everything),
 	KUNIT_CASE(clocks_are_read_only_for_who_asked),
 	KUNIT_CASE(a_latency_histogram_needs_no_slot),

@@ -37,10 +37,7 @@ load() {
 	done
 	echo "$runs" >"$WORK/$1.runs"
 }
-# io_uring asks not to wait. Of a request that is split, a part that would have to
-# may end with EAGAIN when others are on their way, which io_uring cannot take
-# back: stay below the device's largest request. libaio has the large ones.
-load uring io_uring 0 512-64k &
+load uring io_uring 0 512-1M &
 load aio libaio 8M 4k-1M &
 load noscatter io_uring 16M 4k-4k &
 

@@ -128,11 +128,11 @@ random() { REPLY=$(($1 + (RANDOM * 32768 + RANDOM) % ($2 - $1 + 1))); }
 # scaled N: N in a full run, a tenth (at least 1) otherwise.
 scaled() { [[ -n $VAIO_FULL ]] && echo "$1" || echo $((($1 + 9) / 10)); }
 
-# mem_disk NAME MIB [SECTOR]: makes a null_blk disk that keeps its data in
-# memory, removed when the script ends. It is /dev/NAME. Call it by itself, not
-# through check: in a subshell it could not register its removal.
+# mem_disk NAME MIB [SECTOR [ATTRIBUTE=VALUE]...]: makes a null_blk disk that
+# keeps its data in memory, removed when the script ends. It is /dev/NAME. Call it
+# by itself, not through check: in a subshell it could not register its removal.
 mem_disk() {
-	local dir=/sys/kernel/config/nullb/$1
+	local dir=/sys/kernel/config/nullb/$1 attribute
 	modprobe null_blk nr_devices=0 || return
 	mkdir "$dir" || return
 	defer mem_disk_remove "$1"
@@ -140,6 +140,9 @@ mem_disk() {
 	echo "${3:-512}" >"$dir/blocksize"
 	echo 1 >"$dir/memory_backed"
 	echo 1 >"$dir/discard"
+	for attribute in "${@:4}"; do
+		echo "${attribute#*=}" >"$dir/${attribute%%=*}" || return
+	done
 	echo 1 >"$dir/power" || return
 	[[ -b /dev/$1 ]] || ln -s "nullb$(<"$dir/index")" "/dev/$1"
 }
