@@ -215,7 +215,8 @@ __printf(3, 4) void vaio_text_add(struct vaio_text *t, const char *name, const c
  *	same for the same configuration: limits stay monotone over reloads.
  * @check: the table is about to become live, all I/O has stopped. May @slot
  *	(NULL: there is none yet) take @cfg (NULL: the slot would be removed)?
- *	Changes nothing. May sleep, no I/O to the disk.
+ *	Changes nothing. May sleep, no I/O to the disk. On refusal *error says
+ *	why and what helps, as for parse().
  * @attach: a new slot: allocate slot->priv. May sleep and fail.
  * @adopt: take @cfg; follows attach() and every check() that said yes. Cannot
  *	fail. Also called with the same @cfg again after a plain suspend.
@@ -263,7 +264,7 @@ struct vaio_filter {
 	int (*parse)(struct vaio_slot_cfg *cfg, char **error);
 	void (*unparse)(struct vaio_slot_cfg *cfg);
 	void (*limits)(struct vaio_slot_cfg *cfg, struct queue_limits *lim);
-	int (*check)(struct vaio_slot *slot, struct vaio_slot_cfg *cfg);
+	int (*check)(struct vaio_slot *slot, struct vaio_slot_cfg *cfg, char **error);
 	int (*attach)(struct vaio_slot *slot, struct vaio_slot_cfg *cfg);
 	void (*adopt)(struct vaio_slot *slot, struct vaio_slot_cfg *cfg);
 	void (*detach)(struct vaio_slot *slot);

@@ -352,10 +352,22 @@ static void below_close(struct vaio_disk *disk)
 
 /* --- preresume -------------------------------------------------------------------- */
 
+static int refused(struct transition *t, const struct vaio_filter *filter, const char *what,
+		   const char *why, int r)
+{
+	char number[24];
+
+	snprintf(number, sizeof(number), "error %d", r);
+	snprintf(t->reason, sizeof(t->reason), "filter '%s' refuses %s: %s", filter->name, what,
+		 why ?: number);
+	return r;
+}
+
 /* What would refuse the table, before anything changes. */
 static int check_slots(struct vaio_stack *stack, struct transition *t)
 {
 	struct vaio_disk *disk = stack->disk;
+	char *why = NULL;
 	int c, r;
 
 	for_each_class_down(c) {
@@ -364,22 +376,14 @@ static int check_slots(struct vaio_stack *stack, struct transition *t)
 		bool stays = slot && cfg && slot->filter == cfg->filter;
 
 		if (slot && !stays && slot->filter->check) {
-			r = slot->filter->check(slot, NULL);
-			if (r) {
-				snprintf(t->reason, sizeof(t->reason),
-					 "filter '%s' refused to be removed: error %d",
-					 slot->filter->name, r);
-				return r;
-			}
+			r = slot->filter->check(slot, NULL, &why);
+			if (r)
+				return refused(t, slot->filter, "to be removed", why, r);
 		}
 		if (cfg && cfg->filter->check) {
-			r = cfg->filter->check(stays ? slot : NULL, cfg);
-			if (r) {
-				snprintf(t->reason, sizeof(t->reason),
-					 "filter '%s' refused its properties: error %d",
-					 cfg->filter->name, r);
-				return r;
-			}
+			r = cfg->filter->check(stays ? slot : NULL, cfg, &why);
+			if (r)
+				return refused(t, cfg->filter, "the table", why, r);
 		}
 	}
 	return 0;

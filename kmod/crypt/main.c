@@ -74,7 +74,7 @@ static void crypt_limits(struct vaio_slot_cfg *cfg, struct queue_limits *lim)
 	lim->max_secure_erase_sectors = 0;
 }
 
-static int crypt_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
+static int crypt_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg, char **error)
 {
 	struct crypt_table *table;
 
@@ -82,7 +82,11 @@ static int crypt_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 		return 0;
 	table = cfg->priv;
 	/* Better a disk that does not resume than a guest that gets I/O errors. */
-	return READ_ONCE(table->key->wiped) ? -ENOKEY : 0;
+	if (!READ_ONCE(table->key->wiped))
+		return 0;
+	*error = vaio_cfg_error(cfg, "its key was wiped; put logon key '%s' into the keyring and load the table again",
+				table->params.key_description);
+	return -ENOKEY;
 }
 
 /* --- the slot's life ------------------------------------------------------ */

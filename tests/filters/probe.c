@@ -314,17 +314,21 @@ static void own_work(struct work_struct *work)
 
 /* --- the slot's life -------------------------------------------------------------------- */
 
-static int probe_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
+static int probe_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg, char **error)
 {
 	const struct probe_words *w;
 
 	if (!cfg) {
 		struct probe *p = slot->priv;
 
+		/* without a sentence: the framework finds one */
 		return p->words.fail_remove ? -EBUSY : 0;
 	}
 	w = cfg->priv;
-	return w->fail_check ? -EINVAL : 0;
+	if (!w->fail_check)
+		return 0;
+	*error = vaio_cfg_error(cfg, "fail_check: 'yes' asks for this");
+	return -EINVAL;
 }
 
 static int probe_attach(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)

@@ -18,6 +18,15 @@ mapfile -t filters < <(all_probes log yes)
 good=$(table 65536 /dev/a "$A" "${filters[@]}")
 check 'five slots' dmsetup create v1 --table "$good"
 write_block v1 "$WORK/block"
+# refusal STAGE FILTER: what the log says of it
+refusal() {
+	case $1 in
+	check) echo "filter '$2' refuses the table: fail_check: 'yes' asks for this" ;;
+	attach) echo "filter '$2' failed to attach: error -28" ;;
+	start) echo "filter '$2' failed to start: error -5" ;;
+	remove) echo "filter '$2' refuses to be removed: error -16" ;;
+	esac
+}
 for stage in check attach start remove; do
 	for c in 0 1 2 3 4; do
 		name="${probes[c]} fails to $stage"
@@ -39,7 +48,9 @@ for stage in check attach start remove; do
 		esac
 		log_clear
 		dmsetup load v1 --table "$bad" || not_ok "$name: it loads"
+		dmesg -C
 		check_fails "$name: resume fails" 'failed' dmsetup resume v1
+		like "$name: the log says why" "$(dmesg)" "table not activated: $(refusal "$stage" "${probes[c]}")"
 		is "$name: the disk is parked" "$(state_of v1)" parked
 		check "$name: the old line loads and resumes" reload v1 "$old"
 		is "$name: the disk is active" "$(state_of v1)" active

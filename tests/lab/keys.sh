@@ -86,7 +86,10 @@ if [[ $VAIO_KERNEL == uml ]]; then	# whose memory is a file
 	is 'after it neither the key nor a round key is' "$(cat "$WORK/after")" ''
 fi
 
-check 'a wiped disk does not resume' said_by 'table not activated' dmsetup resume f
+check 'a wiped disk does not resume, and says what helps' \
+	said_by "filter 'crypt' refuses the table: its key was wiped; put logon key 'vaio:secret' into the keyring" \
+	dmsetup resume f
+like 'vaioctl says it too' "$(vaioctl disk show f)" "its key was wiped; put logon key 'vaio:secret'"
 check 'a table without the key is refused' \
 	said_by "no usable logon key 'vaio:secret'" reload key "$secret"
 key load "$WORK/secret" vaio:secret
