@@ -479,6 +479,9 @@ void vaio_disk_remember_charge(struct vaio_disk *disk, struct bio *served)
 
 void vaio_disk_offer_transform(struct vaio_slot *slot, const struct vaio_transform *t)
 {
+	/* another slot may have taken the place of one that is on its way out */
+	if (!t && slot->disk->transform_slot != slot)
+		return;
 	slot->disk->transform_slot = t ? slot : NULL;
 	slot->disk->transform = t;
 }

@@ -534,7 +534,7 @@ struct vaio_transform {
 		    struct page *src, unsigned int src_off, unsigned int len);
 };
 
-/* Offered from adopt() on; NULL takes it back. One a disk. */
+/* Offered from adopt() on; NULL takes back the slot's own. One a disk. */
 void vaio_disk_offer_transform(struct vaio_slot *slot, const struct vaio_transform *t);
 
 /* For slots above, valid while started; NULL when no slot below transforms. */

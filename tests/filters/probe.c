@@ -361,19 +361,23 @@ static int probe_attach(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 	return 0;
 }
 
+static const struct vaio_transform probe_transform = { .unit = 4096 };
+
 static void probe_adopt(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 {
 	struct probe *p = slot->priv;
 
 	p->words = *(const struct probe_words *)cfg->priv;
+	vaio_disk_offer_transform(slot, p->words.transform ? &probe_transform : NULL);
 	note_life(p, "adopt");
 }
 
 static int probe_start(struct vaio_slot *slot)
 {
 	struct probe *p = slot->priv;
+	struct vaio_slot *below;
 
-	note_life(p, "start");
+	note_life(p, vaio_disk_transform(slot, &below) ? "start-with-transform" : "start");
 	if (p->words.fail_start)
 		return -EIO;
 	p->quiet = false;

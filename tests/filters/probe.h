@@ -31,6 +31,7 @@ enum probe_hook {
  * @delay_ms: a deferred io goes on after this time
  * @hold: PACED ios wait for "set release all" or quiesce
  * @log: write what happens into the module's log
+ * @transform: offer one
  * @fail_check, @fail_attach, @fail_start: let that stage fail
  * @fail_remove: refuse to be removed
  * @refuse: type of event whose prepare is refused, -1: none
@@ -40,7 +41,7 @@ struct probe_words {
 	u8		act[__PROBE_HOOKS][__VAIO_KIND_COUNT];
 	blk_status_t	status;
 	unsigned int	delay_ms;
-	bool		hold, log;
+	bool		hold, log, transform;
 	bool		fail_check, fail_attach, fail_start, fail_remove;
 	int		refuse;
 	u64		own_start, own_sectors;

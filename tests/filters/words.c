@@ -16,6 +16,7 @@
  *   refuse	snapshot, grow, migrate: the prepare that is refused
  *   own_io	<start>+<sectors>: write there, again and again, from below the slot
  *   max_io	largest read or write, sectors
+ *   transform yes	offer a transform (that does nothing) to the slots above
  */
 #include <linux/kstrtox.h>
 #include <linux/slab.h>
@@ -105,6 +106,8 @@ static int parse_prop(struct vaio_slot_cfg *cfg, const char *name, const char *v
 		w->hold = true;
 	} else if (!strcmp(name, "log")) {
 		w->log = true;
+	} else if (!strcmp(name, "transform")) {
+		w->transform = true;
 	} else if (!strcmp(name, "fail_check")) {
 		w->fail_check = true;
 	} else if (!strcmp(name, "fail_attach")) {

@@ -164,6 +164,27 @@ static void reads_and_writes_are_split_for_the_smallest_limit(struct kunit *test
 	KUNIT_EXPECT_EQ(test, fx->stack.plan[VAIO_KIND_READ]->max_bytes, UINT_MAX);
 }
 
+static void a_transform_is_taken_back_by_its_owner_only(struct kunit *test)
+{
+	static const struct vaio_transform first = { .unit = 512 }, second = { .unit = 4096 };
+	struct fx *fx = fx_new(test);
+	struct vaio_slot *above = &fx_add(fx, VAIO_CLASS_CACHE, 0)->slot;
+	struct vaio_slot *gone = &fx_add(fx, VAIO_CLASS_QOS, 0)->slot;
+	struct vaio_slot *fresh = &fx_add(fx, VAIO_CLASS_ENCRYPTION, 0)->slot, *owner;
+
+	vaio_disk_offer_transform(gone, &first);
+	KUNIT_EXPECT_PTR_EQ(test, vaio_disk_transform(above, &owner), &first);
+	KUNIT_EXPECT_PTR_EQ(test, owner, gone);
+	/* the slot that takes its place adopts before the old one is freed */
+	vaio_disk_offer_transform(fresh, &second);
+	vaio_disk_offer_transform(gone, NULL);
+	KUNIT_EXPECT_PTR_EQ(test, vaio_disk_transform(above, &owner), &second);
+	KUNIT_EXPECT_PTR_EQ(test, owner, fresh);
+	KUNIT_EXPECT_NULL(test, vaio_disk_transform(fresh, &owner));
+	vaio_disk_offer_transform(fresh, NULL);
+	KUNIT_EXPECT_NULL(test, vaio_disk_transform(above, &owner));
+}
+
 static void standby_fails_everything(struct kunit *test)
 {
 	static const blk_opf_t opfs[] = {
@@ -257,6 +278,7 @@ static struct kunit_case plan_cases[] = {
 	KUNIT_CASE(down_only_and_up_only),
 	KUNIT_CASE(enter_stands_before_every_submit),
 	KUNIT_CASE(reads_and_writes_are_split_for_the_smallest_limit),
+	KUNIT_CASE(a_transform_is_taken_back_by_its_owner_only),
 	KUNIT_CASE(standby_fails_everything),
 	KUNIT_CASE(clocks_are_read_only_for_who_asked),
 	KUNIT_CASE(a_latency_histogram_needs_no_slot),

@@ -10,7 +10,7 @@ mem_disk a 32
 mem_disk b 32
 head -c 4096 /dev/urandom >"$WORK/block"
 head -c 4096 /dev/urandom >"$WORK/other"
-A=$(uuid 1) B=$(uuid 2)
+A=$(uuid 1) B=$(uuid 2) C=$(uuid 3)
 
 # --- preresume fails at every slot and stage; then the old line works again
 
@@ -63,13 +63,44 @@ for stage in check attach start remove; do
 	done
 	reload v1 "$good" || not_ok "the good line loads after $stage"
 done
+
+# --- a slot on its way out offers nothing to those that start
+
+reload v1 "$(table 65536 /dev/a "$A" 'probe-cache log yes' 'probe-encryption transform yes')"
+log_clear
+dmsetup suspend v1
+dmsetup resume v1
+like 'a cache starts with the transform of the encryption below' "$(log_now)" 'C:start-with-transform'
+log_clear
+reload v1 "$(table 65536 /dev/a "$A" 'probe-cache log yes')"
+like 'and without it when the encryption goes' "$(log_now)" 'C:start( |$)'
+reload v1 "$good"
+
+# --- a table that fails
+
+vaioctl --verbose --json event monitor >"$WORK/events" 2>"$WORK/listening" &
+monitor=$!
+wait_for 60 grep -q listening "$WORK/listening" || bail 'the monitor listens'
 check 'a disk whose table failed can be removed' bash -c "
 	dmsetup load v1 --table '$(table 65536 /dev/a "$A" 'probe-qos fail_start yes')' &&
 	! dmsetup resume v1 && dmsetup remove v1"
 dmesg -C
 check_fails 'a disk whose first table fails is not made' 'failed' \
-	dmsetup create v1 --table "$(table 65536 /dev/a "$A" 'probe-qos fail_start yes')"
+	dmsetup create v1 --table "$(table 65536 /dev/a "$C" 'probe-qos fail_start yes')"
 like 'the log says which filter failed' "$(dmesg)" "filter 'probe-qos' failed to start"
+check 'another disk is made, and goes' bash -c "
+	dmsetup create v2 --table '$(table 65536 /dev/b "$B")' && dmsetup remove v2"
+# types UUID: of the events that were heard of this disk; they are told when they begin and when they end
+types() {
+	jq -rs --arg u "$1" '[.[] | select(.uuid == $u and .type != "state")] | unique_by(.token) |
+		map(.type) | join(" ")' "$WORK/events"
+}
+heard() { [[ $(types "$1") == "$2" ]]; }
+check 'both are heard of' wait_for 60 heard "$B" 'attach detach'
+is 'of the disk that had been live, its detach' "$(types "$A")" 'detach'
+is 'of the one that never was live, nothing' "$(types "$C")" ''
+kill "$monitor"
+wait "$monitor" 2>/dev/null
 check 'the good one is made then' dmsetup create v1 --table "$good"
 
 # --- order of a suspend
@@ -170,7 +201,8 @@ check 'its opener goes on' dd if="$WORK/block" of=/dev/fd/9 bs=4096 count=1 conv
 check 'and so do messages' dmsetup message v1 0 probe-qos set release all
 exec 9>&-
 check 'with the opener it goes' wait_for 60 gone v1
-check 'and leaves nothing: its range is free' dmsetup create v1 --table "$(table 65536 /dev/a "$B")"
+# device-mapper forgets its name first and then destroys the table
+check 'and leaves nothing: its range is free' wait_for 60 dmsetup create v1 --table "$(table 65536 /dev/a "$B")"
 dmsetup remove v1
 
 # --- a filter that fails, one that hangs: the other disk does not notice
@@ -201,9 +233,24 @@ check 'the other disk is reloaded' timeout 60 bash -c "
 	dmsetup load v2 --table '$(table 65536 /dev/b "$B" 'probe-qos')' && dmsetup resume v2"
 check 'disks come and go' timeout 60 bash -c "
 	dmsetup remove v2 && dmsetup create v2 --table '$(table 65536 /dev/b "$B")'"
-if command -v vaioctl >/dev/null; then
-	check 'the other disk is found by its name' timeout 60 vaioctl disk show v2
-fi
+# answers NAME REGEX COMMAND...: it ends soon, and its output matches. Not by
+# timeout, which would wait for a process that waits in the kernel.
+answers() {
+	local name=$1 regex=$2
+	shift 2
+	"$@" >"$WORK/answer" 2>&1 &
+	if wait_for 60 gone_pid "$!"; then
+		like "$name" "$(<"$WORK/answer")" "$regex"
+	else
+		not_ok "$name" "it does not end: $*"
+	fi
+}
+gone_pid() { [[ $(ps -o stat= "$1") =~ ^(Z.*|)$ ]]; }
+answers 'the other disk is found by its name' 'v2' vaioctl disk show v2
+dmesg -C
+answers "the first one's UUID is refused to another device" 'busy' \
+	dmsetup create v3 --table "$(table 4096 /dev/b "$A")"
+like 'with its name' "$(dmesg)" "uuid $A is in use by device 'v1'"
 echo 0 >/sys/module/vaio_probe/parameters/stuck
 ended_well 'let go, the message is done' "$message"
 ended_well 'and so is the io' "$writer"

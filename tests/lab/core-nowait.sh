@@ -34,5 +34,5 @@ load 'held by a filter' 'probe-cache submit_all defer-ordered'
 load 'split for a filter' 'probe-cache max_io 64'
 load 'split, copied, and deferred both ways' \
 	'probe-cache submit_all sub max_io 64 complete_read defer-ordered' 'probe-encryption submit_write defer-async'
-check 'all modules unload' rmmod dm_vaio vaio_probe vaio
+core_unload
 done_testing
