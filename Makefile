@@ -43,7 +43,8 @@ check check-full: setup all-modules userspace
 	@$(MAKE) -C userspace SAN=1
 	@tests/run -j2 $(if $(filter check-full,$@),--full)
 
-demo: setup
+demo:
+	@tools/setup --demo
 	@tools/demo
 
 bench: setup
