@@ -229,6 +229,8 @@ static int check_device(struct vaio_stack *stack, const char *path, char **error
 	geo->sectors = ti->len;
 	geo->read_only = !(dm_table_get_mode(ti->table) & BLK_OPEN_WRITE);
 	stack->start = geo->offset;
+	strscpy(geo->device, stack->bdev->bd_disk->disk_name, sizeof(geo->device));
+	geo->rotational = bdev_rot(stack->bdev);
 
 	if (bdev_is_zoned(stack->bdev)) {
 		*error = vaio_cfg_error(NULL, "device '%s' is zoned, which is not supported", path);

@@ -82,6 +82,14 @@ typedef fmode_t blk_mode_t;
 #define BLK_OPEN_WRITE	FMODE_WRITE
 #endif
 
+/* The question was the other way round before. */
+#ifndef HAVE_BDEV_ROT
+static inline bool bdev_rot(struct block_device *bdev)
+{
+	return !bdev_nonrot(bdev);
+}
+#endif
+
 /* Before 6.4 every module wrote its own. */
 #ifndef HAVE_MODULE_DM
 #define module_dm(name)							\
@@ -130,6 +138,21 @@ typedef struct crypto_async_request vaio_crypto_arg;
 #ifndef HAVE_WQ_PERCPU
 #define WQ_PERCPU 0
 #endif
+
+/* --- timers ---------------------------------------------------------------- */
+
+#include <linux/hrtimer.h>
+static inline void vaio_hrtimer_setup(struct hrtimer *timer,
+				      enum hrtimer_restart (*function)(struct hrtimer *timer),
+				      clockid_t clock, enum hrtimer_mode mode)
+{
+#ifdef HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+#endif
+}
 
 /* --- queue limits of erasing requests --------------------------------------- */
 

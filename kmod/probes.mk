@@ -32,3 +32,9 @@ vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_h
 
 # hex2bin() and its like have a header of their own
 vaio-probes += $(call vaio-probe,HAVE_LINUX_HEX_H,include/linux/hex.h,hex2bin)
+
+# bdev_rot() instead of bdev_nonrot()
+vaio-probes += $(call vaio-probe,HAVE_BDEV_ROT,include/linux/blkdev.h,inline bool bdev_rot\b)
+
+# hrtimer_setup() instead of hrtimer_init()
+vaio-probes += $(call vaio-probe,HAVE_HRTIMER_SETUP,include/linux/hrtimer.h,void hrtimer_setup\b)

@@ -325,6 +325,11 @@ const char *vaio_event_status_name(enum vaio_event_status status);
 int vaio_event_type_from_name(const char *name);
 int vaio_event_phase_from_name(const char *name);
 
+/* domain.c: see struct vaio_domain_ops */
+int vaio_domain_next(const char *after, struct vaio_domain_info *info);
+int vaio_domain_get(const char *name, struct vaio_domain_info *info);
+int vaio_domain_set(const struct vaio_domain_change *change, char **error);
+
 /* netlink.c */
 int vaio_netlink_init(void);
 void vaio_netlink_exit(void);
@@ -411,13 +416,6 @@ static inline int vaio_stack_end_io(struct vaio_stack *stack, struct bio *clone,
 		vaio_space_note(stack, clone, *error);
 	return clone->bi_private ? vaio_stack_end_io_hooked(clone->bi_private, error) :
 				   DM_ENDIO_DONE;
-}
-
-static inline unsigned int vaio_hist_bucket(u64 ns)
-{
-	u64 us = ns >> 10;	/* 1,024 ns stand for a microsecond */
-
-	return us ? min_t(unsigned int, fls64(us) - 1, VAIO_HIST_BUCKETS - 1) : 0;
 }
 
 #endif /* _VAIO_CORE_H */

@@ -135,6 +135,9 @@ struct vaio_prop {
  * @offset: where it starts on the backing device, 512-byte units
  * @block_size: logical block size of the backing device, bytes
  * @read_only: the table is read-only
+ * @device: whole device that the backing device is, or is a partition of, as the
+ *	kernel calls it
+ * @rotational: it has heads to move
  */
 struct vaio_geometry {
 	uuid_t		uuid;
@@ -143,6 +146,8 @@ struct vaio_geometry {
 	sector_t	offset;
 	unsigned int	block_size;
 	bool		read_only;
+	char		device[DISK_NAME_LEN];
+	bool		rotational;
 };
 
 /**
@@ -385,6 +390,14 @@ static inline void *vaio_io_state(const struct vaio_slot *slot, struct vaio_io *
 	return (char *)io + slot->io_offset;
 }
 
+/* Bucket of a histogram. */
+static inline unsigned int vaio_hist_bucket(u64 ns)
+{
+	u64 us = ns >> 10;	/* 1,024 ns stand for a microsecond */
+
+	return us ? min_t(unsigned int, fls64(us) - 1, VAIO_HIST_BUCKETS - 1) : 0;
+}
+
 const char *vaio_disk_name(const struct vaio_disk *disk);
 const uuid_t *vaio_disk_uuid(const struct vaio_disk *disk);
 sector_t vaio_disk_sectors(const struct vaio_disk *disk);
@@ -539,5 +552,68 @@ void vaio_disk_offer_transform(struct vaio_slot *slot, const struct vaio_transfo
 
 /* For slots above, valid while started; NULL when no slot below transforms. */
 const struct vaio_transform *vaio_disk_transform(struct vaio_slot *above, struct vaio_slot **slot);
+
+/* --- domains (disks on one backing store, of class qos) -------------------- */
+
+/**
+ * struct vaio_domain_info - a domain as it is at one moment
+ * @name: of the domain
+ * @disks: that are in it
+ * @window: ios that may be in flight
+ * @in_flight: ios that are
+ * @queued: ios that wait for the window
+ * @contended: some had to wait lately
+ * @rotational: the device has heads to move
+ * @latency_ns: mean of late; 0: not known yet
+ * @threshold_ns: latency that is aimed at; 0: not known yet
+ * @threshold_set_ns: the one that was set; 0: automatic
+ * @capacity_iops, @capacity_bytes: declared, a second; 0: not declared
+ * @reserved_iops, @reserved_bytes: by the disks, a second
+ */
+struct vaio_domain_info {
+	char	name[VAIO_NAME_LEN];
+	u32	disks;
+	u32	window;
+	u32	in_flight;
+	u32	queued;
+	bool	contended;
+	bool	rotational;
+	u64	latency_ns;
+	u64	threshold_ns;
+	u64	threshold_set_ns;
+	u64	capacity_iops;
+	u64	capacity_bytes;
+	u64	reserved_iops;
+	u64	reserved_bytes;
+};
+
+/* What DOMAIN_SET asks for. 0 takes a setting back. */
+struct vaio_domain_change {
+	const char	*name;
+	bool		has_threshold;
+	bool		has_capacity_iops;
+	bool		has_capacity_bytes;
+	u64		threshold_ns;
+	u64		capacity_iops;
+	u64		capacity_bytes;
+};
+
+/**
+ * struct vaio_domain_ops - who has domains, for netlink
+ * @next: the first domain whose name is after @after in strcmp()'s order;
+ *	-ENOENT: none
+ * @get: a domain; -ENOENT: none of this name
+ * @set: change settings; makes the domain if there is none. *error as in parse()
+ *
+ * May sleep, must not wait for I/O.
+ */
+struct vaio_domain_ops {
+	int (*next)(const char *after, struct vaio_domain_info *info);
+	int (*get)(const char *name, struct vaio_domain_info *info);
+	int (*set)(const struct vaio_domain_change *change, char **error);
+};
+
+int vaio_domains_register(const struct vaio_domain_ops *ops);
+void vaio_domains_unregister(const struct vaio_domain_ops *ops);
 
 #endif /* _VAIO_FILTER_H */

@@ -65,6 +65,7 @@ struct dump_pos {
 			u8	class;
 			char	name[VAIO_NAME_LEN];
 		} filter;
+		char	domain[VAIO_NAME_LEN];
 	};
 };
 static_assert(sizeof(struct dump_pos) <= sizeof(((struct netlink_callback *)NULL)->ctx));
@@ -752,6 +753,89 @@ static int vaio_nl_event_get(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
+/* --- domains ----------------------------------------------------------------------- */
+
+static int fill_domain(struct sk_buff *skb, void *obj)
+{
+	const struct vaio_domain_info *d = obj;
+	const int pad = VAIO_A_DOMAIN_PAD;
+
+	if (nla_put_string(skb, VAIO_A_DOMAIN_NAME, d->name) ||
+	    nla_put_u32(skb, VAIO_A_DOMAIN_DISKS, d->disks) ||
+	    nla_put_u32(skb, VAIO_A_DOMAIN_WINDOW, d->window) ||
+	    nla_put_u32(skb, VAIO_A_DOMAIN_IN_FLIGHT, d->in_flight) ||
+	    nla_put_u32(skb, VAIO_A_DOMAIN_QUEUED, d->queued) ||
+	    nla_put_u8(skb, VAIO_A_DOMAIN_CONTENDED, d->contended) ||
+	    nla_put_u8(skb, VAIO_A_DOMAIN_ROTATIONAL, d->rotational) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_LATENCY_NS, d->latency_ns, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_THRESHOLD_NS, d->threshold_ns, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_THRESHOLD_SET_NS, d->threshold_set_ns, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_CAPACITY_IOPS, d->capacity_iops, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_CAPACITY_BYTES, d->capacity_bytes, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_RESERVED_IOPS, d->reserved_iops, pad) ||
+	    nla_put_u64_64bit(skb, VAIO_A_DOMAIN_RESERVED_BYTES, d->reserved_bytes, pad))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int vaio_nl_domain_get(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *name = info->attrs[VAIO_A_DOMAIN_NAME];
+	struct vaio_domain_info domain;
+
+	if (!name)
+		return refuse(info->extack, NULL, -EINVAL, "no domain is named");
+	if (vaio_domain_get(nla_data(name), &domain))
+		return refuse(info->extack, name, -ENODEV, "no domain '%s'",
+			      (char *)nla_data(name));
+	return reply(info, VAIO_CMD_DOMAIN_GET, fill_domain, &domain);
+}
+
+static int vaio_nl_domain_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	char *after = dump_pos(cb)->domain;
+	struct vaio_domain_info domain;
+	int err = 0;
+
+	while (!err && !vaio_domain_next(after, &domain)) {
+		err = dump_message(skb, cb, VAIO_CMD_DOMAIN_GET, fill_domain, &domain);
+		if (!err)
+			strscpy(after, domain.name, VAIO_NAME_LEN);
+	}
+	return skb->len ? skb->len : err;
+}
+
+static u64 given_u64(struct genl_info *info, int attr, bool *given)
+{
+	*given = info->attrs[attr];
+	return *given ? nla_get_u64(info->attrs[attr]) : 0;
+}
+
+static int vaio_nl_domain_set(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *name = info->attrs[VAIO_A_DOMAIN_NAME];
+	struct vaio_domain_change change;
+	char *why = NULL;
+	int err;
+
+	if (!name)
+		return refuse(info->extack, NULL, -EINVAL, "no domain is named");
+	change.name = nla_data(name);
+	change.threshold_ns = given_u64(info, VAIO_A_DOMAIN_THRESHOLD_SET_NS,
+					&change.has_threshold);
+	change.capacity_iops = given_u64(info, VAIO_A_DOMAIN_CAPACITY_IOPS,
+					 &change.has_capacity_iops);
+	change.capacity_bytes = given_u64(info, VAIO_A_DOMAIN_CAPACITY_BYTES,
+					  &change.has_capacity_bytes);
+	if (!change.has_threshold && !change.has_capacity_iops && !change.has_capacity_bytes)
+		return refuse(info->extack, NULL, -EINVAL,
+			      "nothing to set: threshold or capacity is wanted");
+	err = vaio_domain_set(&change, &why);
+	if (err)
+		refuse(info->extack, name, err, "%s", why ?: "the filter gave no reason");
+	return err;
+}
+
 /* --- family ------------------------------------------------------------------------ */
 
 #define UUID_POLICY	{ .type = NLA_NUL_STRING, .len = VAIO_UUID_STR_LEN - 1 }
@@ -786,6 +870,17 @@ static const struct nla_policy event_post_policy[VAIO_A_EVENT_ARG + 1] = {
 
 static const struct nla_policy event_get_policy[VAIO_A_EVENT_TOKEN + 1] = {
 	[VAIO_A_EVENT_TOKEN]	= { .type = NLA_U64 },
+};
+
+static const struct nla_policy domain_get_policy[VAIO_A_DOMAIN_NAME + 1] = {
+	[VAIO_A_DOMAIN_NAME]	= { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
+};
+
+static const struct nla_policy domain_set_policy[VAIO_A_DOMAIN_CAPACITY_BYTES + 1] = {
+	[VAIO_A_DOMAIN_NAME]	= { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
+	[VAIO_A_DOMAIN_THRESHOLD_SET_NS] = { .type = NLA_U64 },
+	[VAIO_A_DOMAIN_CAPACITY_IOPS] = { .type = NLA_U64 },
+	[VAIO_A_DOMAIN_CAPACITY_BYTES] = { .type = NLA_U64 },
 };
 
 #define POLICY(name)	.policy = name, .maxattr = ARRAY_SIZE(name) - 1
@@ -829,6 +924,18 @@ static const struct genl_ops vaio_ops[] = {
 		.flags = GENL_ADMIN_PERM,
 		POLICY(event_get_policy),
 		.doit = vaio_nl_event_get,
+	}, {
+		.cmd = VAIO_CMD_DOMAIN_GET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(domain_get_policy),
+		.doit = vaio_nl_domain_get,
+		.start = vaio_nl_dump_start,
+		.dumpit = vaio_nl_domain_dump,
+	}, {
+		.cmd = VAIO_CMD_DOMAIN_SET,
+		.flags = GENL_ADMIN_PERM,
+		POLICY(domain_set_policy),
+		.doit = vaio_nl_domain_set,
 	},
 };
 

@@ -101,6 +101,8 @@ enum vaio_cmd {
 	VAIO_CMD_EVENT_POST,	/* do: answers with the token at once */
 	VAIO_CMD_EVENT_GET,	/* do: by token */
 	VAIO_CMD_EVENT_NTF,	/* multicast */
+	VAIO_CMD_DOMAIN_GET,	/* do (by name), dump */
+	VAIO_CMD_DOMAIN_SET,	/* do: settings of a domain, made if there is none */
 	__VAIO_CMD_COUNT,
 };
 
@@ -221,6 +223,27 @@ enum vaio_event_attr {
 	VAIO_A_EVENT_SEQ,		/* u32, counts notifications, so that a listener sees a loss */
 	VAIO_A_EVENT_PAD,
 	__VAIO_A_EVENT_COUNT,
+};
+
+/* A domain: disks on one backing store, which share its time. */
+enum vaio_domain_attr {
+	VAIO_A_DOMAIN_UNSPEC,
+	VAIO_A_DOMAIN_NAME,		/* string */
+	VAIO_A_DOMAIN_DISKS,		/* u32 */
+	VAIO_A_DOMAIN_WINDOW,		/* u32, ios that may be in flight */
+	VAIO_A_DOMAIN_IN_FLIGHT,	/* u32 */
+	VAIO_A_DOMAIN_QUEUED,		/* u32, ios that wait for the window */
+	VAIO_A_DOMAIN_CONTENDED,	/* u8, some had to wait lately */
+	VAIO_A_DOMAIN_ROTATIONAL,	/* u8 */
+	VAIO_A_DOMAIN_LATENCY_NS,	/* u64, mean of late; 0: not known yet */
+	VAIO_A_DOMAIN_THRESHOLD_NS,	/* u64, latency that is aimed at; 0: not known yet */
+	VAIO_A_DOMAIN_THRESHOLD_SET_NS,	/* u64, the one that was set; 0: automatic. DOMAIN_SET */
+	VAIO_A_DOMAIN_CAPACITY_IOPS,	/* u64, declared, a second; 0: not declared. DOMAIN_SET */
+	VAIO_A_DOMAIN_CAPACITY_BYTES,	/* u64, likewise */
+	VAIO_A_DOMAIN_RESERVED_IOPS,	/* u64, by the disks, a second */
+	VAIO_A_DOMAIN_RESERVED_BYTES,	/* u64, likewise */
+	VAIO_A_DOMAIN_PAD,
+	__VAIO_A_DOMAIN_COUNT,
 };
 
 #endif /* _UAPI_LINUX_VAIO_H */
