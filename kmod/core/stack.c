@@ -492,7 +492,8 @@ static void transition_commit(struct vaio_stack *stack, const unsigned int *offs
 	disk->stack = stack;
 	disk->sectors = stack->geo.sectors;
 	disk->offset = stack->geo.offset;
-	disk->block_size = stack->geo.block_size;
+	/* device-mapper has set the limits of this table, which filters have tightened */
+	disk->block_size = queue_logical_block_size(dm_disk(disk->md)->queue);
 	disk->dev = disk_devt(dm_disk(disk->md));
 	disk->backing_dev = stack->bdev->bd_dev;
 	strscpy(disk->backing, stack->dev->name, sizeof(disk->backing));

@@ -10,6 +10,9 @@ mem_disk a 32
 mem_disk b 32
 mem_disk k4 32 4096
 mem_disk k1 32 1024
+zoned=yes
+mem_disk zones 32 512 zoned=1 zone_size=4 || zoned=
+[[ $zoned || $VAIO_KERNEL == uml ]] || bail 'a zoned device is made'
 head -c 4096 /dev/urandom >"$WORK/block"
 A=$(uuid 1) B=$(uuid 2)
 
@@ -77,6 +80,20 @@ h='0 32768 vaio' u="2 uuid $A"
 bad 'no words' 'the backing device is missing' "$h"
 bad 'no such device' "device '/dev/nope' cannot be opened" "$h /dev/nope 0 $u 0"
 bad 'a device that is a file' "device '/etc/passwd' cannot be opened" "$h /etc/passwd 0 $u 0"
+if [[ $zoned ]]; then
+	like 'a device has zones' "$(<"/sys/block/$(basename "$(readlink -f /dev/zones)")/queue/zoned")" 'host-managed'
+	bad 'a zoned device' "device '/dev/zones' is zoned, which is not supported" "$h /dev/zones 0 $u 0"
+	dmsetup create zlin --table '0 65536 linear /dev/zones 0'
+	before=$(world)
+	bad 'a zoned device below another' "device '/dev/mapper/zlin' is zoned, which is not supported" "$h /dev/mapper/zlin 0 $u 0"
+	dmsetup remove zlin
+	before=$(world)
+	check_fails 'vaioctl refuses it too' "'/dev/zones' is a zoned device, which vaio does not take" \
+		vaioctl disk attach bad --backing /dev/zones
+	is 'and changes nothing' "$(world)" "$before"
+else
+	skip 'a zoned device' 'this kernel has none'
+fi
 bad 'no offset' "offset: '' is not a number" "$h /dev/a"
 bad 'offset is a word' "offset: 'x' is not a number" "$h /dev/a x $u 0"
 bad 'offset below zero' "offset: '-1' is not a number" "$h /dev/a -1 $u 0"

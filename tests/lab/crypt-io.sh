@@ -49,6 +49,13 @@ refused 'an unknown word' "unknown property 'sectorsize'; accepted: cipher, key,
 
 filter_up f /dev/ours 0 "$sectors" key "$key" sector_size 4096
 is 'sectors of 4096 are its logical blocks' "$(queue logical_block_size)" 4096
+shown() { vaioctl --json disk show f | jq 'first(.. | objects | .block_size // empty)'; }
+is 'and vaioctl shows them' "$(shown)" 4096
+check 'a table with smaller ones is loaded' dmsetup load f --table "0 $sectors vaio /dev/ours 0 2 uuid $UUID 1 crypt 2 key $key"
+check 'and live' dmsetup resume f
+is 'and its blocks are shown' "$(shown)" "$(queue logical_block_size)"
+down f
+filter_up f /dev/ours 0 "$sectors" key "$key" sector_size 4096
 check_fails 'smaller requests are refused' 'Invalid argument' \
 	dd if=/dev/zero of=/dev/mapper/f bs=512 count=1 oflag=direct,dsync conv=nocreat
 is 'discards are off' "$(queue discard_max_bytes)" 0
