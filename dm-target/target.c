@@ -12,6 +12,7 @@
 #include <linux/device-mapper.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include "path.h"
 #include "target.h"
 
 #define DM_MSG_PREFIX "vaio"
@@ -59,38 +60,18 @@ static void vaio_dtr(struct dm_target *ti)
 	vaio_table_free(ti->private);
 }
 
-/*
- * A request that is larger than a slot takes. ti->max_io_len would have
- * device-mapper split it also when the submitter asked not to wait: a part that
- * cannot go at once then ends all of it with EAGAIN, at a time and in a context
- * where io_uring can no longer take it back (before 6.14), and the guest sees the
- * error. The block layer's own rule is the better one: not split, but refused
- * whole and at once; the submitter sends it again from where it may wait.
- *
- * Return: may the rest of map() have (the first part of) it?
- */
-static bool take_part(struct bio *bio, unsigned int max)
-{
-	if (bio->bi_opf & REQ_NOWAIT) {
-		bio_wouldblock_error(bio);
-		return false;
-	}
-	dm_accept_partial_bio(bio, max >> SECTOR_SHIFT);
-	return true;
-}
-
 static int vaio_map(struct dm_target *ti, struct bio *bio)
 {
 	struct vaio_stack *stack = ti->private;
-	const struct vaio_plan *plan = vaio_stack_plan(stack, bio);
+	unsigned int kind = vaio_kind_of(bio);
+	const struct vaio_plan *plan;
 
+	if (unlikely(kind == __VAIO_KIND_COUNT))
+		return DM_MAPIO_KILL;
+	plan = stack->plan[kind];
 	if (likely(!plan))
 		return vaio_stack_pass(stack, bio);
-	if (IS_ERR(plan))
-		return DM_MAPIO_KILL;
-	if (unlikely(bio->bi_iter.bi_size > plan->max_bytes) && !take_part(bio, plan->max_bytes))
-		return DM_MAPIO_SUBMITTED;
-	return vaio_stack_map_hooked(stack, plan, bio, dm_per_bio_data(bio, ti->per_io_data_size));
+	return vaio_stack_map_hooked(plan, bio, dm_per_bio_data(bio, ti->per_io_data_size));
 }
 
 static int vaio_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)

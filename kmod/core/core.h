@@ -32,9 +32,12 @@ struct vaio_sidecar;
 
 #define VAIO_VERSION		"0.1.0"
 #define VAIO_MAX_SLOTS		__VAIO_CLASS_COUNT
-/* enter() hooks stand before all submit() hooks; flush.c adds one of its own to a slot. */
-#define VAIO_MAX_DOWN		(3 * VAIO_MAX_SLOTS)
-#define VAIO_MAX_UP		(2 * VAIO_MAX_SLOTS)
+/*
+ * enter() hooks stand before all submit() hooks; flush.c adds one of its own to a
+ * slot, stack.c one that notes the time and one behind the enter() hooks.
+ */
+#define VAIO_MAX_DOWN		(3 * VAIO_MAX_SLOTS + 2)
+#define VAIO_MAX_UP		(2 * VAIO_MAX_SLOTS + 1)
 
 /* claim.c: which (device, range) is used as what, host-wide */
 enum vaio_role { VAIO_ROLE_BACKING, VAIO_ROLE_SIDECAR, VAIO_ROLE_CACHE };
@@ -48,51 +51,77 @@ struct vaio_claim {
 
 typedef enum vaio_verdict (*vaio_hook_fn)(struct vaio_slot *slot, struct vaio_io *io);
 
+/* Not a verdict, so that one test tells whether to go on to the next hook. */
+#define VAIO_LAST_HOOK		0x100
+
 /**
  * struct vaio_hook - one stop of a plan
- * @fn: the filter's hook
- * @slot: the slot
+ * @fn: the filter's hook, or one of the framework's
+ * @slot: the slot; NULL for some of the framework's
+ * @last: VAIO_LAST_HOOK for the last one of its direction, else 0
  * @up_from: when the io ends at this (downward) hook, unwinding starts at this
  *	index of the plan's upward hooks: the slots above, and no other
  */
 struct vaio_hook {
 	vaio_hook_fn		fn;
 	struct vaio_slot	*slot;
+	u32			last;
 	u8			up_from;
 };
 
 /**
+ * struct vaio_kind_stats - requests of one kind that entered a stack
+ * @count: of them
+ * @bytes: in them
+ * @failed: of them
+ */
+struct vaio_kind_stats {
+	u64	count;
+	u64	bytes;
+	u64	failed;
+};
+
+/* Counted at the entry and end of a stack, in plans that are not empty. */
+struct vaio_stack_stats {
+	struct vaio_kind_stats	kind[__VAIO_KIND_COUNT];
+	u64			hist[VAIO_HIST_BUCKETS];
+};
+
+/**
  * struct vaio_plan - what one kind of request meets in one stack
+ * @up: hooks; a direction without any has one that passes, and @nr_up is 0
+ * @down: likewise
  * @io_word: vaio_io.word of an io that begins
  * @max_bytes: larger requests of device-mapper's are split
+ * @stats: of the stack, for this kind
  * @nr_down: hooks on the way down, top to bottom, enter() hooks first
  * @nr_up: hooks on the way up, bottom to top
  * @timed: a slot wants start_ns, or the table asked for a latency histogram
+ * @after_enter: for an io that the slot of class c deferred in enter(): the
+ *	downward hook at which it goes on
+ * @after_submit: likewise for submit()
+ * @after_complete: likewise for complete(), an upward hook
  * @own_down: for own I/O of the slot of class c: first downward hook below it
  * @own_up: likewise, where its unwinding ends
  *
  * Built in preresume, constant until the next.
  */
 struct vaio_plan {
+	struct vaio_hook	up[VAIO_MAX_UP];
+	struct vaio_hook	down[VAIO_MAX_DOWN];
 	struct vaio_stack	*stack;
 	u64			io_word;
 	unsigned int		max_bytes;
+	struct vaio_kind_stats __percpu *stats;
 	u8			kind;
 	u8			nr_down;
 	u8			nr_up;
 	bool			timed;
+	u8			after_enter[VAIO_MAX_SLOTS];
+	u8			after_submit[VAIO_MAX_SLOTS];
+	u8			after_complete[VAIO_MAX_SLOTS];
 	u8			own_down[VAIO_MAX_SLOTS];
 	u8			own_up[VAIO_MAX_SLOTS];
-	struct vaio_hook	down[VAIO_MAX_DOWN];
-	struct vaio_hook	up[VAIO_MAX_UP];
-};
-
-/* Counted at the entry and end of a stack, in plans that are not empty. */
-struct vaio_stack_stats {
-	u64	count[__VAIO_KIND_COUNT];
-	u64	bytes[__VAIO_KIND_COUNT];
-	u64	failed[__VAIO_KIND_COUNT];
-	u64	hist[VAIO_HIST_BUCKETS];
 };
 
 /**
@@ -245,14 +274,20 @@ void vaio_plans_build(struct vaio_stack *stack, struct vaio_slot *const *slots);
 /* Last table gone: stop and free what the disk still owns. */
 void vaio_slots_teardown(struct vaio_disk *disk);
 
-/* io.c: the data path */
-int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan,
-			  struct bio *clone, struct vaio_io *io);
-int vaio_stack_end_io_hooked(struct vaio_io *io, blk_status_t *error);
-void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *clone);
-void vaio_io_down(struct vaio_io *io);
+/* io.c: the data path but for what path.h inlines */
+bool vaio_stack_take_part(const struct vaio_plan *plan, struct bio *clone);
+int vaio_stack_map_rest(struct vaio_io *io, const struct vaio_hook *hook, unsigned int answer);
+int vaio_stack_end_io_rest(struct vaio_io *io, const struct vaio_hook *hook, unsigned int answer,
+			   blk_status_t *error);
+int vaio_stack_end_io_failed(struct vaio_stack *stack, struct bio *clone, blk_status_t *error);
+void vaio_stack_trace_complete(const struct vaio_io *io);
+void vaio_io_down(struct vaio_io *io, unsigned int from);
 void vaio_io_submit(struct vaio_io *io);
-void vaio_io_up(struct vaio_io *io);
+void vaio_io_up(struct vaio_io *io, unsigned int from);
+enum vaio_verdict vaio_hook_pass(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict vaio_hook_entered(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict vaio_hook_begin_time(struct vaio_slot *slot, struct vaio_io *io);
+enum vaio_verdict vaio_hook_end_time(struct vaio_slot *slot, struct vaio_io *io);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern void (*vaio_test_send)(struct vaio_io *io);
 #else
@@ -355,14 +390,15 @@ void vaio_stack_stats_sum(const struct vaio_disk *disk, struct vaio_stack_stats 
  */
 static inline unsigned int vaio_kind_of(const struct bio *bio)
 {
-	switch (bio_op(bio)) {
-	case REQ_OP_READ:
+	if (bio_op(bio) == REQ_OP_READ)
 		return VAIO_KIND_READ;
-	case REQ_OP_WRITE:
+	if (bio_op(bio) == REQ_OP_WRITE) {
 		if (likely(!(bio->bi_opf & (REQ_PREFLUSH | REQ_FUA))))
 			return VAIO_KIND_WRITE;
 		/* device-mapper sends the flush of a write with data by itself first */
 		return bio->bi_opf & REQ_PREFLUSH ? VAIO_KIND_FLUSH : VAIO_KIND_WRITE_FUA;
+	}
+	switch (bio_op(bio)) {
 	case REQ_OP_DISCARD:
 		return VAIO_KIND_DISCARD;
 	case REQ_OP_WRITE_ZEROES:
@@ -372,50 +408,6 @@ static inline unsigned int vaio_kind_of(const struct bio *bio)
 	default:
 		return __VAIO_KIND_COUNT;
 	}
-}
-
-/**
- * vaio_stack_plan - the hooks that a request of device-mapper's meets
- *
- * Return: NULL when there are none, an error pointer when a virtual disk does
- * not support the request.
- */
-static inline const struct vaio_plan *vaio_stack_plan(const struct vaio_stack *stack,
-						      const struct bio *clone)
-{
-	unsigned int kind = vaio_kind_of(clone);
-
-	if (unlikely(kind == __VAIO_KIND_COUNT))
-		return ERR_PTR(-EOPNOTSUPP);
-	return stack->plan[kind];
-}
-
-/**
- * vaio_stack_pass - map() of a request that no slot wants to see
- *
- * This, and finding out in vaio_stack_end_io(), is all that an idle stack costs.
- * Return: DM_MAPIO_REMAPPED.
- */
-static inline int vaio_stack_pass(const struct vaio_stack *stack, struct bio *clone)
-{
-	bio_set_dev(clone, stack->bdev);
-	clone->bi_iter.bi_sector += stack->start;
-	return DM_MAPIO_REMAPPED;
-}
-
-/**
- * vaio_stack_end_io - end_io() of the device-mapper target
- *
- * device-mapper leaves bi_private of a clone to its target: it is NULL, or the
- * io of a request that meets hooks. Return: DM_ENDIO_*.
- */
-static inline int vaio_stack_end_io(struct vaio_stack *stack, struct bio *clone,
-				    blk_status_t *error)
-{
-	if (unlikely((__force u8)*error | READ_ONCE(stack->no_space)))
-		vaio_space_note(stack, clone, *error);
-	return clone->bi_private ? vaio_stack_end_io_hooked(clone->bi_private, error) :
-				   DM_ENDIO_DONE;
 }
 
 #endif /* _VAIO_CORE_H */

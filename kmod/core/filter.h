@@ -67,7 +67,7 @@ enum vaio_defer {
 #define VAIO_IO_SEALED		(1U << 1)	/* own bio whose bytes are what the encryption slot would have made */
 #define VAIO_IO_OWN		(1U << 2)	/* a filter's own bio, not a clone of the submitter's */
 #define VAIO_IO_UNWINDING	(1U << 3)	/* on the way up */
-#define VAIO_IO_FINISHED	(1U << 4)	/* unwound; device-mapper may end it */
+#define VAIO_IO_ENTERING	(1U << 4)	/* not yet past the enter() hooks */
 #define VAIO_IO_INTERNAL	(1U << 5)	/* own bio that serves no guest io (destage, resync) */
 
 /**
@@ -80,7 +80,7 @@ enum vaio_defer {
  * @len: bytes (0 for a flush)
  * @status: of the request; a filter's FAIL and complete() may set it
  * @kind: enum vaio_kind
- * @next: index of the next hook in the direction of travel
+ * @next: index of the hook at which it goes on, while deferred
  * @up_end: unwinding ends before this index of the plan's upward hooks
  * @flags: VAIO_IO_*
  * @defer: enum vaio_defer while deferred

@@ -4,48 +4,30 @@
  *
  *            map()                       worker
  *              |                            |
- *   vaio_io_init, run_down <---- vaio_io_continue (deferred on the way down)
+ *   vaio_io_init, the hooks <--- vaio_io_continue (deferred on the way down)
  *      |            |   \
  *      |            |    DEFER: the slot owns the io
  *      |            COMPLETE, FAIL: unwind from the slots above
  *   bottom: the clone or its substitute goes to the backing device
  *      |
- *   end_io, run_up <------------ vaio_io_continue, vaio_io_end (on the way up)
+ *   end_io, the hooks <--------- vaio_io_continue, vaio_io_end (on the way up)
  *      |
  *   finish: device-mapper ends the clone; an own bio goes to its filter
  *
- * Both directions are loops over an array. Whoever defers may continue the io
- * from another CPU before its hook has returned, so nothing touches an io after
- * a hook that answered VAIO_DEFER, and io->next is set before the hook runs.
+ * Both directions are loops over an array. An io of the guest's begins and ends
+ * in path.h, in the loops that run from the first hook to the last; here are
+ * those that begin or end in between.
+ *
+ * Whoever defers may continue the io from another CPU before its hook has
+ * returned, so nothing touches an io after a hook that answered VAIO_DEFER.
+ * vaio_io_defer() has noted in io->next where it goes on.
  */
 #include <linux/bio.h>
 #include <linux/blk-cgroup.h>
 #include <linux/device-mapper.h>
 #include <linux/ktime.h>
-#include "core.h"
+#include "path.h"
 #include "trace.h"
-
-enum run {
-	RUN_THROUGH,	/* all hooks passed */
-	RUN_ENDED,	/* a hook ended the io; io->next and status are set to unwind */
-	RUN_DEFERRED,	/* a slot owns the io: it may be gone */
-};
-
-/**
- * vaio_io_init - begin an io
- * @io: to be filled in
- * @plan: not NULL
- * @clone: device-mapper's, or an own bio; its sector counts from the disk's start
- */
-void vaio_io_init(struct vaio_io *io, const struct vaio_plan *plan, struct bio *clone)
-{
-	io->plan = plan;
-	io->bio = clone;
-	io->clone = clone;
-	io->sector = clone->bi_iter.bi_sector;
-	io->len = clone->bi_iter.bi_size;
-	io->word = plan->io_word;
-}
 
 /* Neither is the io's end: the submitter or device-mapper will try again. */
 static bool failed(blk_status_t status)
@@ -63,60 +45,56 @@ static void account_verdict(struct vaio_io *io, struct vaio_slot *slot)
 	trace_vaio_verdict(io, slot, io->status ? VAIO_FAIL : VAIO_COMPLETE);
 }
 
-static enum run run_down(struct vaio_io *io)
+/* --- hooks of the framework's own ------------------------------------------ */
+
+/* For a direction that no slot asked for. */
+enum vaio_verdict vaio_hook_pass(struct vaio_slot *slot, struct vaio_io *io)
 {
-	const struct vaio_plan *plan = io->plan;
-	const struct vaio_hook *hook = &plan->down[io->next];
-	const struct vaio_hook *end = &plan->down[plan->nr_down];
-	enum vaio_verdict verdict;
-
-	for (; hook < end; hook++) {
-		io->next++;
-		verdict = hook->fn(hook->slot, io);
-		if (likely(verdict == VAIO_PASS))
-			continue;
-		if (verdict == VAIO_DEFER)
-			return RUN_DEFERRED;
-
-		if (verdict == VAIO_COMPLETE)
-			io->status = BLK_STS_OK;
-		else if (!io->status)
-			io->status = BLK_STS_IOERR;
-		if (hook->slot)	/* not standby's */
-			account_verdict(io, hook->slot);
-		io->next = hook->up_from;
-		io->flags |= VAIO_IO_UNWINDING;
-		return RUN_ENDED;
-	}
-	io->next = 0;
-	return RUN_THROUGH;
+	return VAIO_PASS;
 }
 
+/* Behind the last enter() hook. */
+enum vaio_verdict vaio_hook_entered(struct vaio_slot *slot, struct vaio_io *io)
+{
+	io->flags &= ~VAIO_IO_ENTERING;
+	return VAIO_PASS;
+}
+
+/* The first and the last hook of a timed plan. */
+enum vaio_verdict vaio_hook_begin_time(struct vaio_slot *slot, struct vaio_io *io)
+{
+	io->start_ns = ktime_get_ns();
+	return VAIO_PASS;
+}
+
+enum vaio_verdict vaio_hook_end_time(struct vaio_slot *slot, struct vaio_io *io)
+{
+	u64 ns = ktime_get_ns() - io->start_ns;
+
+	this_cpu_inc(io->plan->stack->stats->hist[vaio_hist_bucket(ns)]);
+	return VAIO_PASS;
+}
+
+/* --- up --------------------------------------------------------------------- */
+
 /* True when the top is reached, false when a slot deferred the io. */
-static bool run_up(struct vaio_io *io)
+static bool run_up(struct vaio_io *io, unsigned int from)
 {
 	const struct vaio_plan *plan = io->plan;
-	const struct vaio_hook *hook = &plan->up[io->next];
+	const struct vaio_hook *hook = &plan->up[from];
 	const struct vaio_hook *end = &plan->up[io->up_end];
 
-	for (; hook < end; hook++) {
-		io->next++;
+	for (; hook < end; hook++)
 		if (unlikely(hook->fn(hook->slot, io) == VAIO_DEFER))
 			return false;
-	}
 	return true;
 }
 
 /* The last look at a guest's io before device-mapper ends it. */
 static void account_end(struct vaio_io *io)
 {
-	const struct vaio_plan *plan = io->plan;
-
 	if (unlikely(failed(io->status)))
-		this_cpu_inc(plan->stack->stats->failed[io->kind]);
-	if (plan->timed)
-		this_cpu_inc(plan->stack->stats->hist[vaio_hist_bucket(ktime_get_ns() -
-								       io->start_ns)]);
+		this_cpu_inc(io->plan->stats->failed);
 	trace_vaio_complete(io);
 }
 
@@ -130,30 +108,97 @@ static void io_finish(struct vaio_io *io)
 		return;
 	}
 	account_end(io);
-	io->flags |= VAIO_IO_FINISHED;
+	/* end_io() has nothing to do any more */
+	clone->bi_private = NULL;
 	clone->bi_status = io->status;
 	bio_endio(clone);
 }
 
 /**
- * vaio_io_up - unwind from io->next and end the io
+ * vaio_io_up - unwind and end the io
  * @io: the io
+ * @from: index of the upward hook to begin with
  *
  * Any context. The io may be gone on return.
  */
-void vaio_io_up(struct vaio_io *io)
+void vaio_io_up(struct vaio_io *io, unsigned int from)
 {
 	io->flags |= VAIO_IO_UNWINDING;
-	if (run_up(io))
+	if (run_up(io, from))
 		io_finish(io);
 }
+
+/* device-mapper has a word of its own for a request that it is to requeue */
+static int dm_answer(blk_status_t error)
+{
+	return unlikely(error == BLK_STS_DM_REQUEUE) ? DM_ENDIO_REQUEUE : DM_ENDIO_DONE;
+}
+
+/* Go on upward in end_io(). */
+static int end_io_from(struct vaio_io *io, unsigned int from, blk_status_t *error)
+{
+	if (!run_up(io, from))
+		return DM_ENDIO_INCOMPLETE;
+	account_end(io);
+	*error = io->status;
+	return dm_answer(io->status);
+}
+
+/**
+ * vaio_stack_end_io_rest - end_io() when the hooks did something
+ * @io: the io; gone if the answer was VAIO_DEFER
+ * @hook: behind the upward hook that ran last; likewise
+ * @answer: its verdict, or VAIO_LAST_HOOK if it was the last
+ * @error: of the request; gets io->status
+ *
+ * Any context. Return: DM_ENDIO_*.
+ */
+int vaio_stack_end_io_rest(struct vaio_io *io, const struct vaio_hook *hook, unsigned int answer,
+			   blk_status_t *error)
+{
+	if ((answer & ~VAIO_LAST_HOOK) == VAIO_DEFER)
+		return DM_ENDIO_INCOMPLETE;
+	return end_io_from(io, hook - io->plan->up, error);
+}
+EXPORT_SYMBOL_GPL(vaio_stack_end_io_rest);
+
+/**
+ * vaio_stack_end_io_failed - end_io() of a request that failed, or without space
+ * @stack: the stack
+ * @clone: device-mapper's clone
+ * @error: of the request; a slot may change it
+ *
+ * Any context. Return: DM_ENDIO_*.
+ */
+int vaio_stack_end_io_failed(struct vaio_stack *stack, struct bio *clone, blk_status_t *error)
+{
+	struct vaio_io *io = clone->bi_private;
+
+	vaio_space_note(stack, clone, *error);
+	if (!io)
+		return dm_answer(*error);
+	io->status = *error;
+	io->flags |= VAIO_IO_UNWINDING;
+	return end_io_from(io, 0, error);
+}
+EXPORT_SYMBOL_GPL(vaio_stack_end_io_failed);
+
+/* Only called when somebody traces. */
+void vaio_stack_trace_complete(const struct vaio_io *io)
+{
+	trace_vaio_complete(io);
+}
+EXPORT_SYMBOL_GPL(vaio_stack_trace_complete);
+EXPORT_TRACEPOINT_SYMBOL_GPL(vaio_complete);
+
+/* --- down ------------------------------------------------------------------- */
 
 static void substitute_end_io(struct bio *bio)
 {
 	struct vaio_io *io = bio->bi_private;
 
 	io->status = bio->bi_status;
-	vaio_io_up(io);
+	vaio_io_up(io, 0);
 }
 
 static void own_end_io(struct bio *bio)
@@ -161,14 +206,7 @@ static void own_end_io(struct bio *bio)
 	struct vaio_io *io = bio->bi_private;
 
 	io->status = bio->bi_status;
-	vaio_io_up(io);
-}
-
-/* Direct a bio to the backing device. */
-static void aim(const struct vaio_stack *stack, struct vaio_io *io, struct bio *bio)
-{
-	bio_set_dev(bio, stack->bdev);
-	bio->bi_iter.bi_sector = stack->start + io->sector;
+	vaio_io_up(io, 0);
 }
 
 #if IS_ENABLED(CONFIG_KUNIT)
@@ -200,7 +238,8 @@ void vaio_io_submit(struct vaio_io *io)
 	struct bio *bio = io->bio;
 	struct bio *clone = io->clone;
 
-	aim(stack, io, bio);
+	bio_set_dev(bio, stack->bdev);
+	bio->bi_iter.bi_sector = stack->start + io->sector;
 	if (bio != clone) {
 		bio->bi_private = io;
 		bio->bi_end_io = substitute_end_io;
@@ -216,86 +255,102 @@ void vaio_io_submit(struct vaio_io *io)
 	send(io);
 }
 
+/* What follows from the last answer on the way down. The io may be gone on return. */
+static void act_on(struct vaio_io *io, const struct vaio_hook *hook, enum vaio_verdict verdict)
+{
+	switch (verdict) {
+	case VAIO_DEFER:
+		return;
+	case VAIO_PASS:
+		vaio_io_submit(io);
+		return;
+	case VAIO_COMPLETE:
+		io->status = BLK_STS_OK;
+		break;
+	default:
+		if (!io->status)
+			io->status = BLK_STS_IOERR;
+	}
+	if (hook->slot)	/* not standby's */
+		account_verdict(io, hook->slot);
+	vaio_io_up(io, hook->up_from);
+}
+
 /**
- * vaio_io_down - go on downward from io->next
+ * vaio_io_down - go on downward
  * @io: the io
+ * @from: index of the downward hook to begin with
  *
  * Process context where a bio may be submitted. The io may be gone on return.
  */
-void vaio_io_down(struct vaio_io *io)
+void vaio_io_down(struct vaio_io *io, unsigned int from)
 {
-	switch (run_down(io)) {
-	case RUN_THROUGH:
-		vaio_io_submit(io);
-		break;
-	case RUN_ENDED:
-		vaio_io_up(io);
-		break;
-	case RUN_DEFERRED:
-		break;
+	const struct vaio_plan *plan = io->plan;
+	const struct vaio_hook *hook = &plan->down[from];
+	const struct vaio_hook *end = &plan->down[plan->nr_down];
+	enum vaio_verdict verdict = VAIO_PASS;
+
+	for (; hook < end; hook++) {
+		verdict = hook->fn(hook->slot, io);
+		if (unlikely(verdict != VAIO_PASS))
+			break;
 	}
+	act_on(io, hook, verdict);
 }
 
 /**
- * vaio_stack_map_hooked - the map() of a request that a slot wants to see
- * @stack: the stack
- * @plan: for this kind of request
+ * vaio_stack_take_part - map() of a request that is larger than a slot takes
+ * @plan: what the slots take
  * @clone: device-mapper's clone
- * @io: the io
  *
- * Context: device-mapper's map(). Never sleeps.
- * Return: DM_MAPIO_*.
+ * ti->max_io_len would have device-mapper split it also when the submitter asked
+ * not to wait: a part that cannot go at once then ends all of it with EAGAIN, at a
+ * time and in a context where io_uring can no longer take it back (before 6.14),
+ * and the guest sees the error. The block layer's own rule is the better one: not
+ * split, but refused whole and at once; the submitter sends it again from where it
+ * may wait.
+ *
+ * Context: device-mapper's map(). Return: true when @clone is now the first part,
+ * false when it was refused.
  */
-int vaio_stack_map_hooked(struct vaio_stack *stack, const struct vaio_plan *plan,
-			  struct bio *clone, struct vaio_io *io)
+bool vaio_stack_take_part(const struct vaio_plan *plan, struct bio *clone)
 {
-	vaio_io_init(io, plan, clone);
-	clone->bi_private = io;
-	this_cpu_inc(stack->stats->count[plan->kind]);
-	this_cpu_add(stack->stats->bytes[plan->kind], io->len);
-	if (plan->timed)
-		io->start_ns = ktime_get_ns();
-
-	switch (run_down(io)) {
-	case RUN_THROUGH:
-		if (likely(io->bio == clone)) {
-			aim(stack, io, clone);
-			return DM_MAPIO_REMAPPED;
-		}
-		vaio_io_submit(io);
-		break;
-	case RUN_ENDED:
-		vaio_io_up(io);
-		break;
-	case RUN_DEFERRED:
-		break;
+	if (clone->bi_opf & REQ_NOWAIT) {
+		bio_wouldblock_error(clone);
+		return false;
 	}
+	dm_accept_partial_bio(clone, plan->max_bytes >> SECTOR_SHIFT);
+	return true;
+}
+EXPORT_SYMBOL_GPL(vaio_stack_take_part);
+
+/**
+ * vaio_stack_map_rest - map() when the hooks did something
+ * @io: the io; gone if the answer was VAIO_DEFER
+ * @hook: the downward hook that ran last
+ * @answer: its verdict, or VAIO_LAST_HOOK if it was the last
+ *
+ * Context: device-mapper's map(). Return: DM_MAPIO_SUBMITTED.
+ */
+int vaio_stack_map_rest(struct vaio_io *io, const struct vaio_hook *hook, unsigned int answer)
+{
+	act_on(io, hook, answer & ~VAIO_LAST_HOOK);
 	return DM_MAPIO_SUBMITTED;
 }
-EXPORT_SYMBOL_GPL(vaio_stack_map_hooked);
-
-/**
- * vaio_stack_end_io_hooked - the end_io() of a request that a slot wants to see
- * @io: the io
- * @error: of the request; a slot may change it
- *
- * Any context. Return: DM_ENDIO_*.
- */
-int vaio_stack_end_io_hooked(struct vaio_io *io, blk_status_t *error)
-{
-	if (!(io->flags & VAIO_IO_FINISHED)) {
-		io->flags |= VAIO_IO_UNWINDING;
-		io->status = *error;
-		if (!run_up(io))
-			return DM_ENDIO_INCOMPLETE;
-		account_end(io);
-	}
-	*error = io->status;
-	return unlikely(io->status == BLK_STS_DM_REQUEUE) ? DM_ENDIO_REQUEUE : DM_ENDIO_DONE;
-}
-EXPORT_SYMBOL_GPL(vaio_stack_end_io_hooked);
+EXPORT_SYMBOL_GPL(vaio_stack_map_rest);
 
 /* --- deferral -------------------------------------------------------------- */
+
+/* Where an io goes on behind the slot's hook that is running. */
+static u8 next_hook(const struct vaio_slot *slot, const struct vaio_io *io)
+{
+	const struct vaio_plan *plan = io->plan;
+	enum vaio_class class = slot->filter->class;
+
+	if (io->flags & VAIO_IO_UNWINDING)
+		return plan->after_complete[class];
+	return io->flags & VAIO_IO_ENTERING ? plan->after_enter[class] : plan->after_submit[class];
+}
 
 int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why)
 {
@@ -312,6 +367,7 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 			return -EBUSY;
 		atomic_inc(&slot->paced);
 	}
+	io->next = next_hook(slot, io);
 	io->owner = slot;
 	io->defer = why;
 	io->defer_ns = ktime_get_ns();
@@ -336,7 +392,9 @@ static void undefer(struct vaio_io *io)
 
 static void down_work(struct work_struct *work)
 {
-	vaio_io_down(container_of(work, struct vaio_io, work));
+	struct vaio_io *io = container_of(work, struct vaio_io, work);
+
+	vaio_io_down(io, io->next);
 }
 
 /*
@@ -355,14 +413,14 @@ void vaio_io_continue(struct vaio_io *io)
 {
 	undefer(io);
 	if (io->flags & VAIO_IO_UNWINDING) {
-		vaio_io_up(io);
+		vaio_io_up(io, io->next);
 		return;
 	}
 	/* nobody who asked not to wait is left to be told to try again */
 	io->clone->bi_opf &= ~REQ_NOWAIT;
 	io->bio->bi_opf &= ~REQ_NOWAIT;
 	if (may_submit()) {
-		vaio_io_down(io);
+		vaio_io_down(io, io->next);
 		return;
 	}
 	INIT_WORK(&io->work, down_work);
@@ -373,14 +431,15 @@ EXPORT_SYMBOL_GPL(vaio_io_continue);
 void vaio_io_end(struct vaio_io *io, blk_status_t status)
 {
 	struct vaio_slot *slot = io->owner;
+	unsigned int from = io->next;
 
 	undefer(io);
 	io->status = status;
 	if (!(io->flags & VAIO_IO_UNWINDING)) {
-		io->next = io->plan->down[io->next - 1].up_from;
+		from = io->plan->down[from - 1].up_from;
 		account_verdict(io, slot);
 	}
-	vaio_io_up(io);
+	vaio_io_up(io, from);
 }
 EXPORT_SYMBOL_GPL(vaio_io_end);
 

@@ -455,14 +455,14 @@ static int vaio_nl_disk_set(struct sk_buff *skb, struct genl_info *info)
 
 /* --- statistics ----------------------------------------------------------------- */
 
-static int fill_kind(struct sk_buff *skb, const struct vaio_stack_stats *sum, int kind)
+static int fill_kind(struct sk_buff *skb, const struct vaio_kind_stats *stats, int kind)
 {
 	struct nlattr *nest = nla_nest_start(skb, VAIO_A_STATS_KIND);
 
 	if (!nest || nla_put_u32(skb, VAIO_A_KSTATS_KIND, kind) ||
-	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_COUNT, sum->count[kind], VAIO_A_KSTATS_PAD) ||
-	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_BYTES, sum->bytes[kind], VAIO_A_KSTATS_PAD) ||
-	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_FAILED, sum->failed[kind], VAIO_A_KSTATS_PAD))
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_COUNT, stats->count, VAIO_A_KSTATS_PAD) ||
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_BYTES, stats->bytes, VAIO_A_KSTATS_PAD) ||
+	    nla_put_u64_64bit(skb, VAIO_A_KSTATS_FAILED, stats->failed, VAIO_A_KSTATS_PAD))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -500,7 +500,7 @@ static int fill_stats(struct sk_buff *skb, void *obj)
 	    nla_put_string(skb, VAIO_A_STATS_NAME, disk->name))
 		goto out;
 	for (i = 0; i < __VAIO_KIND_COUNT; i++)
-		if (fill_kind(skb, &sum, i))
+		if (fill_kind(skb, &sum.kind[i], i))
 			goto out;
 	if (memchr_inv(sum.hist, 0, sizeof(sum.hist)) &&
 	    nla_put(skb, VAIO_A_STATS_LATENCY, sizeof(sum.hist), sum.hist))

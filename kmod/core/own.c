@@ -18,7 +18,7 @@
 #include <linux/bio.h>
 #include <linux/blk-cgroup.h>
 #include <linux/slab.h>
-#include "core.h"
+#include "path.h"
 
 /* Bios that can always be had; each slot's worker sends at most a few at a time. */
 #define OWN_RESERVE	16
@@ -135,21 +135,20 @@ void vaio_submit_below(struct vaio_slot *slot, struct bio *bio, unsigned int fla
 	u8 internal = io->flags & VAIO_IO_INTERNAL;
 
 	if (unlikely(kind == __VAIO_KIND_COUNT)) {
-		vaio_io_init(io, &stack->plans[VAIO_KIND_READ], bio);
+		vaio_io_init(io, &stack->plans[VAIO_KIND_READ], bio, bio->bi_iter.bi_size);
 		io->status = BLK_STS_NOTSUPP;
 		vaio_own_finish(io);
 		return;
 	}
-	vaio_io_init(io, plan, bio);
+	vaio_io_init(io, plan, bio, bio->bi_iter.bi_size);
 	io->flags = VAIO_IO_OWN | internal | (flags & (VAIO_IO_SEALED | VAIO_IO_STABLE));
-	io->next = plan->own_down[class];
 	io->up_end = plan->own_up[class];
 	if (plan->timed)
 		io->start_ns = ktime_get_ns();
 	/* For this slot and those above a flush of its own is not theirs to count on. */
 	if (kind == VAIO_KIND_FLUSH && (slot->filter->caps & VAIO_CAP_ENDS_FLUSH))
 		vaio_flush_enter(slot, io);
-	vaio_io_down(io);
+	vaio_io_down(io, plan->own_down[class]);
 }
 EXPORT_SYMBOL_GPL(vaio_submit_below);
 

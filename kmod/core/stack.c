@@ -124,7 +124,6 @@ static void plan_up(struct vaio_plan *plan, vaio_hook_fn fn, struct vaio_slot *s
 
 	hook->fn = fn;
 	hook->slot = slot;
-	hook->up_from = 0;
 }
 
 static void plan_down(struct vaio_plan *plan, vaio_hook_fn fn, struct vaio_slot *slot, u8 up_from)
@@ -136,13 +135,34 @@ static void plan_down(struct vaio_plan *plan, vaio_hook_fn fn, struct vaio_slot 
 	hook->up_from = up_from;
 }
 
-static u64 begin_word(const struct vaio_plan *plan)
+static void plan_begin(struct vaio_plan *plan, struct vaio_stack *stack, unsigned int kind)
+{
+	memset(plan, 0, sizeof(*plan));
+	plan->stack = stack;
+	plan->stats = &stack->stats->kind[kind];
+	plan->kind = kind;
+	plan->max_bytes = UINT_MAX;
+}
+
+/* The loops of path.h test for an end behind each hook, so they need one. */
+static void plan_end_hooks(struct vaio_hook *hooks, unsigned int nr)
+{
+	if (!nr)
+		hooks[nr++].fn = vaio_hook_pass;
+	hooks[nr - 1].last = VAIO_LAST_HOOK;
+}
+
+/* @enters: there are enter() hooks */
+static void plan_end(struct vaio_plan *plan, bool enters)
 {
 	struct vaio_io io = { .word = 0 };
 
+	plan_end_hooks(plan->down, plan->nr_down);
+	plan_end_hooks(plan->up, plan->nr_up);
 	io.kind = plan->kind;
 	io.up_end = plan->nr_up;
-	return io.word;
+	io.flags = enters ? VAIO_IO_ENTERING : 0;
+	plan->io_word = io.word;
 }
 
 /* Only reads and writes are split: the rest carries no data, and has queue limits. */
@@ -159,22 +179,12 @@ static unsigned int max_bytes(struct vaio_slot *const *slots, unsigned int kind)
 	return max;
 }
 
-/*
- * Upward hooks first, bottom to top, for the downward ones refer to them:
- * above[c] is where the hooks of the slots above class c begin.
- */
-static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots, unsigned int kind)
+/* Upward hooks, bottom to top. */
+static void build_up(struct vaio_plan *plan, struct vaio_slot *const *slots)
 {
-	struct vaio_plan *plan = &stack->plans[kind];
-	bool flush = kind == VAIO_KIND_FLUSH, write = !flush && kind != VAIO_KIND_READ;
-	u32 bit = 1U << kind;
-	u8 above[VAIO_MAX_SLOTS];
+	bool flush = plan->kind == VAIO_KIND_FLUSH;
+	bool write = !flush && plan->kind != VAIO_KIND_READ;
 	int c;
-
-	memset(plan, 0, sizeof(*plan));
-	plan->stack = stack;
-	plan->kind = kind;
-	plan->max_bytes = max_bytes(slots, kind);
 
 	for_each_class_up(c) {
 		struct vaio_slot *slot = slots[c];
@@ -187,31 +197,75 @@ static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots,
 				plan_up(plan, vaio_flush_leave, slot);
 			if (ends_flush && write)
 				plan_up(plan, vaio_flush_mark, slot);
-			if (slot->cfg->complete & bit)
+			if (slot->cfg->complete & (1U << plan->kind))
 				plan_up(plan, slot->filter->complete, slot);
-			if (slot->filter->caps & VAIO_CAP_TIMESTAMPS)
-				plan->timed = true;
 		}
-		above[c] = plan->nr_up;
+		plan->after_complete[c] = plan->nr_up;
 	}
-	for_each_class_down(c)
-		if (slots[c] && (slots[c]->cfg->enter & bit))
-			plan_down(plan, slots[c]->filter->enter, slots[c], plan->nr_up);
+}
+
+/* Returns whether there are any. An io that ends there has no slot above. */
+static bool build_enter(struct vaio_plan *plan, struct vaio_slot *const *slots)
+{
+	bool any = false;
+	int c;
+
 	for_each_class_down(c) {
 		struct vaio_slot *slot = slots[c];
 
-		if (slot) {
-			if (slot->cfg->submit & bit)
-				plan_down(plan, slot->filter->submit, slot, above[c]);
-			if ((slot->filter->caps & VAIO_CAP_ENDS_FLUSH) && flush)
-				plan_down(plan, vaio_flush_enter, slot, above[c]);
+		if (slot && (slot->cfg->enter & (1U << plan->kind))) {
+			plan_down(plan, slot->filter->enter, slot, plan->nr_up);
+			any = true;
 		}
+		plan->after_enter[c] = plan->nr_down;
+	}
+	if (any)
+		plan_down(plan, vaio_hook_entered, NULL, plan->nr_up);
+	return any;
+}
+
+/* What a slot's downward hook leaves to unwind begins where complete() ended. */
+static void build_down(struct vaio_plan *plan, struct vaio_slot *const *slots)
+{
+	int c;
+
+	for_each_class_down(c) {
+		struct vaio_slot *slot = slots[c];
+
+		if (slot && (slot->cfg->submit & (1U << plan->kind)))
+			plan_down(plan, slot->filter->submit, slot, plan->after_complete[c]);
+		plan->after_submit[c] = plan->nr_down;
+		if (slot && (slot->filter->caps & VAIO_CAP_ENDS_FLUSH) &&
+		    plan->kind == VAIO_KIND_FLUSH)
+			plan_down(plan, vaio_flush_enter, slot, plan->after_complete[c]);
 		plan->own_down[c] = plan->nr_down;
 	}
-	if (stack->latency)
-		plan->timed = true;
-	plan->io_word = begin_word(plan);
-	stack->plan[kind] = plan->nr_down || plan->nr_up || stack->latency ? plan : NULL;
+}
+
+/* Upward hooks first, for the downward ones refer to them. */
+static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots, unsigned int kind)
+{
+	struct vaio_plan *plan = &stack->plans[kind];
+	bool enters, hooks;
+	int c;
+
+	plan_begin(plan, stack, kind);
+	plan->max_bytes = max_bytes(slots, kind);
+	plan->timed = stack->latency;
+	for_each_class_down(c)
+		if (slots[c] && (slots[c]->filter->caps & VAIO_CAP_TIMESTAMPS))
+			plan->timed = true;
+
+	build_up(plan, slots);
+	if (plan->timed)
+		plan_down(plan, vaio_hook_begin_time, NULL, plan->nr_up);
+	enters = build_enter(plan, slots);
+	build_down(plan, slots);
+	hooks = plan->nr_up || plan->nr_down > plan->timed;
+	if (plan->timed)
+		plan_up(plan, vaio_hook_end_time, NULL);
+	plan_end(plan, enters);
+	stack->plan[kind] = hooks || stack->latency ? plan : NULL;
 }
 
 static void build_standby(struct vaio_stack *stack)
@@ -221,12 +275,9 @@ static void build_standby(struct vaio_stack *stack)
 	for (kind = 0; kind < __VAIO_KIND_COUNT; kind++) {
 		struct vaio_plan *plan = &stack->plans[kind];
 
-		memset(plan, 0, sizeof(*plan));
-		plan->stack = stack;
-		plan->kind = kind;
-		plan->max_bytes = UINT_MAX;
+		plan_begin(plan, stack, kind);
 		plan_down(plan, fail_standby, NULL, 0);
-		plan->io_word = begin_word(plan);
+		plan_end(plan, false);
 		stack->plan[kind] = plan;
 	}
 }

@@ -58,9 +58,9 @@ static void pass_is_remapped_in_map(struct kunit *test)
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
 
 	vaio_stack_stats_sum(&fx->disk, &sum);
-	KUNIT_EXPECT_EQ(test, sum.count[VAIO_KIND_WRITE], 1);
-	KUNIT_EXPECT_EQ(test, sum.bytes[VAIO_KIND_WRITE], 4096);
-	KUNIT_EXPECT_EQ(test, sum.failed[VAIO_KIND_WRITE], 0);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_WRITE].count, 1);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_WRITE].bytes, 4096);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_WRITE].failed, 0);
 }
 
 static void a_device_error_is_heard_by_all(struct kunit *test)
@@ -75,7 +75,7 @@ static void a_device_error_is_heard_by_all(struct kunit *test)
 	EXPECT_STATUS(test, fio->status, BLK_STS_NOSPC);
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
 	vaio_stack_stats_sum(&fx->disk, &sum);
-	KUNIT_EXPECT_EQ(test, sum.failed[VAIO_KIND_READ], 1);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_READ].failed, 1);
 	for (c = 0; c < VAIO_MAX_SLOTS; c++) {
 		EXPECT_STATUS(test, fx->slot[c]->seen, BLK_STS_NOSPC);
 		/* the device failed it, no slot did */
@@ -143,7 +143,7 @@ static void fail_is_heard_by_the_slots_above_only(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, sum.completed, 0);
 		KUNIT_EXPECT_EQ(test, sum.failed, 1);
 		vaio_stack_stats_sum(&fx->disk, &all);
-		KUNIT_EXPECT_EQ(test, all.failed[VAIO_KIND_WRITE], 1);
+		KUNIT_EXPECT_EQ(test, all.kind[VAIO_KIND_WRITE].failed, 1);
 	}
 }
 
@@ -263,6 +263,35 @@ static void deferred_at_every_slot_both_ways(struct kunit *test)
 	}
 	KUNIT_EXPECT_TRUE(test, fio->ended);
 	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+}
+
+/* Each goes on behind the hook that deferred it, also when a slot has several. */
+static void deferred_at_every_hook_of_a_slot(struct kunit *test)
+{
+	struct fx *fx = fx_new(test);
+	struct fx_slot *r, *q;
+
+	fx_add_all(fx);
+	r = fx->slot[VAIO_CLASS_REPLICATION];
+	q = fx->slot[VAIO_CLASS_QOS];
+	r->cfg.enter = VAIO_K_ALL;
+	q->cfg.enter = VAIO_K_ALL;
+	r->enter = FX_PACED;
+	q->enter = FX_PACED;
+	q->submit = FX_ORDERED;
+	q->complete = FX_ORDERED;
+	fx_build(fx);
+	fx_start(fx, REQ_OP_READ, 4096);
+	FX_EXPECT_LOG(fx, "^R");
+	fx_continue(r);
+	FX_EXPECT_LOG(fx, "^R ^Q");
+	fx_continue(q);
+	FX_EXPECT_LOG(fx, "^R ^Q I> R> C> Q>");
+	fx_continue(q);
+	fx_device_end(fx, BLK_STS_OK);
+	FX_EXPECT_LOG(fx, "^R ^Q I> R> C> Q> E> | <E <Q");
+	fx_continue(q);
+	FX_EXPECT_LOG(fx, "^R ^Q I> R> C> Q> E> | <E <Q <C <R <I .");
 }
 
 static void deferred_at_enter(struct kunit *test)
@@ -388,7 +417,7 @@ static void a_requeued_io_goes_back_to_device_mapper(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sum.failed, 0);
 	KUNIT_EXPECT_EQ(test, sum.completed, 0);
 	vaio_stack_stats_sum(&fx->disk, &all);
-	KUNIT_EXPECT_EQ(test, all.failed[VAIO_KIND_WRITE], 0);
+	KUNIT_EXPECT_EQ(test, all.kind[VAIO_KIND_WRITE].failed, 0);
 }
 
 static void nowait_is_not_made_to_wait(struct kunit *test)
@@ -414,7 +443,7 @@ static void nowait_is_not_made_to_wait(struct kunit *test)
 		/* the submitter tries again: nothing has failed */
 		KUNIT_EXPECT_EQ(test, sum.failed, 0);
 		vaio_stack_stats_sum(&fx->disk, &all);
-		KUNIT_EXPECT_EQ(test, all.failed[VAIO_KIND_READ], 0);
+		KUNIT_EXPECT_EQ(test, all.kind[VAIO_KIND_READ].failed, 0);
 	}
 }
 
@@ -817,6 +846,7 @@ static struct kunit_case io_cases[] = {
 	KUNIT_CASE(deferred_up_and_continued),
 	KUNIT_CASE(deferred_at_every_slot_both_ways),
 	KUNIT_CASE(deferred_at_enter),
+	KUNIT_CASE(deferred_at_every_hook_of_a_slot),
 	KUNIT_CASE(continued_before_the_hook_returned),
 	KUNIT_CASE(another_thread_ends_it_before_the_hook_returned),
 	KUNIT_CASE(a_deferred_io_is_ended),

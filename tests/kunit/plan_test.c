@@ -49,7 +49,7 @@ static void a_kind_nobody_asked_for_has_no_plan(struct kunit *test)
 	FX_EXPECT_LOG(fx, "| .");
 	/* and costs no counting */
 	vaio_stack_stats_sum(&fx->disk, &sum);
-	KUNIT_EXPECT_EQ(test, sum.count[VAIO_KIND_READ], 0);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_READ].count, 0);
 }
 
 static void an_empty_stack_has_no_plans(struct kunit *test)
@@ -254,8 +254,29 @@ static void a_latency_histogram_needs_no_slot(struct kunit *test)
 	for (i = 0; i < VAIO_HIST_BUCKETS; i++)
 		n += sum.hist[i];
 	KUNIT_EXPECT_EQ(test, n, 3);
-	KUNIT_EXPECT_EQ(test, sum.count[VAIO_KIND_READ], 3);
-	KUNIT_EXPECT_EQ(test, sum.bytes[VAIO_KIND_READ], 3 * 4096);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_READ].count, 3);
+	KUNIT_EXPECT_EQ(test, sum.kind[VAIO_KIND_READ].bytes, 3 * 4096);
+}
+
+/* Whoever ends it, and however high. */
+static void an_io_that_ends_at_enter_is_timed(struct kunit *test)
+{
+	struct fx *fx = fx_new(test);
+	struct vaio_stack_stats sum;
+	u64 n = 0;
+	int i;
+
+	fx->stack.latency = true;
+	fx_add_all(fx);
+	fx->slot[VAIO_CLASS_QOS]->cfg.enter = VAIO_K_ALL;
+	fx->slot[VAIO_CLASS_QOS]->enter = FX_COMPLETE;
+	fx_build(fx);
+	fx_start(fx, REQ_OP_READ, 4096);
+	FX_EXPECT_LOG(fx, "^Q .");
+	vaio_stack_stats_sum(&fx->disk, &sum);
+	for (i = 0; i < VAIO_HIST_BUCKETS; i++)
+		n += sum.hist[i];
+	KUNIT_EXPECT_EQ(test, n, 1);
 }
 
 static void histogram_buckets(struct kunit *test)
@@ -282,6 +303,7 @@ static struct kunit_case plan_cases[] = {
 	KUNIT_CASE(standby_fails_everything),
 	KUNIT_CASE(clocks_are_read_only_for_who_asked),
 	KUNIT_CASE(a_latency_histogram_needs_no_slot),
+	KUNIT_CASE(an_io_that_ends_at_enter_is_timed),
 	KUNIT_CASE(histogram_buckets),
 	{}
 };

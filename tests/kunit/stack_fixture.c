@@ -4,6 +4,7 @@
  */
 #include <linux/blkdev.h>
 #include <linux/slab.h>
+#include "path.h"
 #include "stack_fixture.h"
 
 static const char letters[VAIO_MAX_SLOTS] = { 'I', 'R', 'C', 'Q', 'E' };
@@ -120,10 +121,11 @@ static void io_init(struct fx_io *fio, struct fx *fx, blk_opf_t opf, unsigned in
 static int io_map(struct fx_io *fio)
 {
 	struct fx *fx = fio->fx;
-	const struct vaio_plan *plan = vaio_stack_plan(&fx->stack, &fio->clone);
-	int map = IS_ERR(plan) ? DM_MAPIO_KILL :
+	unsigned int kind = vaio_kind_of(&fio->clone);
+	const struct vaio_plan *plan = kind < __VAIO_KIND_COUNT ? fx->stack.plan[kind] : NULL;
+	int map = kind == __VAIO_KIND_COUNT ? DM_MAPIO_KILL :
 		  !plan ? vaio_stack_pass(&fx->stack, &fio->clone) :
-		  vaio_stack_map_hooked(&fx->stack, plan, &fio->clone, fx_vaio_io(fio));
+		  vaio_stack_map_hooked(plan, &fio->clone, fx_vaio_io(fio));
 
 	if (map == DM_MAPIO_REMAPPED)
 		device_get(fx, &fio->clone);
