@@ -367,6 +367,9 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 			return -EBUSY;
 		atomic_inc(&slot->paced);
 	}
+	/* What goes down later is charged to who submits now; device-mapper leaves that to us. */
+	if (!(io->flags & VAIO_IO_UNWINDING))
+		bio_associate_blkg(io->clone);
 	io->next = next_hook(slot, io);
 	io->owner = slot;
 	io->defer = why;

@@ -149,6 +149,30 @@ for i in 1 2 3 4; do ended_well "write $i has ended well" "${writers[i]}"; done
 check 'a flush waits like the others' bash -c 'exec 9<>/dev/mapper/v1; sync -d /dev/mapper/v1'
 dmsetup remove v1
 
+# --- whom a write is charged to: the submitter, also when a worker sends it
+
+cgroup=/sys/fs/cgroup/vaio-life
+echo +io >/sys/fs/cgroup/cgroup.subtree_control
+mkdir "$cgroup"
+# charged: bytes that the cgroup has written to the backing device
+charged() {
+	local number
+	number=$(lsblk -dno MAJ:MIN /dev/a | tr -d ' ')
+	sed -n "s/^$number .*wbytes=\([0-9]*\).*/\1/p" "$cgroup/io.stat"
+}
+charge=0
+for filters in probe-qos 'probe-qos submit_write sub' 'probe-qos submit_write defer-ordered delay_ms 1' \
+	'probe-replication submit_write defer-async delay_ms 1:probe-qos submit_write sub'; do
+	IFS=: read -ra slots <<<"$filters"
+	check "$filters" dmsetup create v1 --table "$(table 65536 /dev/a "$A" "${slots[@]}")"
+	check 'a task of a cgroup writes' bash -c "echo \$\$ >$cgroup/cgroup.procs &&
+		exec dd if='$WORK/block' of=/dev/mapper/v1 bs=4096 count=1 oflag=direct conv=notrunc status=none"
+	charge=$((charge + 4096))
+	is 'the write is charged to the cgroup' "$(charged)" "$charge"
+	dmsetup remove v1
+done
+rmdir "$cgroup"
+
 # noflush: what is parked goes back to device-mapper and comes again by the next table
 check 'ios are held' dmsetup create v1 --table "$(table 65536 /dev/a "$A" 'probe-qos submit_write defer-paced hold yes')"
 write_block v1 "$WORK/other" 7 &
