@@ -10,18 +10,22 @@
 /* A timer that fires late is made up for, but not a machine that stood still. */
 #define QOS_LATE_MAX	(10 * NSEC_PER_MSEC)
 
-/* Reservations that could not be met are made up for, for so long. */
-#define QOS_LAG_MAX	NSEC_PER_SEC
+/* A reservation that could not be met is made up for, as far as that. */
+#define QOS_LAG_MAX	(100 * NSEC_PER_MSEC)
 
 /* After so long without I/O, what a disk had more or less than its share is forgotten. */
 #define QOS_IDLE_RESET	NSEC_PER_SEC
 
-/*
- * Virtual time: one cost unit at one share is 2^20. Nobody is further ahead than
- * QOS_LEAD_MAX, who was served by reservation far beyond his shares.
- */
+/* Virtual time: one cost unit at one share is 2^20. */
 #define QOS_V_SHIFT	20
-#define QOS_LEAD_MAX	(1ULL << 44)
+
+/*
+ * Who lives by his reservation, which gives more than his shares would, gets ahead
+ * of the others' share tags without end, and when there is more for all one day
+ * would have nothing of it until they have caught up. So he is ahead by no more
+ * than so many cost units: enough that he gets nothing by shares meanwhile.
+ */
+#define QOS_LEAD_UNITS	16
 
 /* Moves a tag by the time that a cost takes at a rate. Exact: @rem keeps the rest. */
 static void tag_forward(u64 *tag, u64 *rem, u64 rate, u32 cost)
@@ -184,6 +188,7 @@ void qos_sched_init(struct qos_sched *s)
 	s->by_p = RB_ROOT_CACHED;
 	s->by_tag = RB_ROOT_CACHED;
 	s->vt = 0;
+	s->late = 0;
 }
 VAIO_EXPORT_FOR_KUNIT(qos_sched_init);
 
@@ -222,7 +227,7 @@ void qos_flow_set(struct qos_sched *s, struct qos_flow *f, const u64 rate[QOS_ME
 	trees_del(s, f);
 	for (m = 0; m < QOS_MEASURES; m++) {
 		f->rate[m] = min_t(u64, rate[m], QOS_RATE_MAX);
-		f->tag[m] = now;
+		f->tag[m] = now - s->late;
 		f->rem[m] = 0;
 	}
 	f->weight = clamp_t(u32, weight, 1, QOS_WEIGHT_MAX);
@@ -262,7 +267,7 @@ void qos_flow_wait(struct qos_sched *s, struct qos_flow *f, bool reserving, u64 
 	trees_del(s, f);
 	if (reserving && !f->reserving)
 		for (m = 0; m < QOS_MEASURES; m++)
-			tag_floor(&f->tag[m], &f->rem[m], now);
+			tag_floor(&f->tag[m], &f->rem[m], now - s->late);
 	f->busy = true;
 	f->reserving = reserving;
 	trees_add(s, f);
@@ -289,13 +294,14 @@ VAIO_EXPORT_FOR_KUNIT(qos_flow_idle);
 
 /**
  * qos_flow_phase - why a disk's request would go now
+ * @s: the scheduler
  * @f: a flow that waits
  * @now: the time
  */
-enum qos_phase qos_flow_phase(const struct qos_flow *f, u64 now)
+enum qos_phase qos_flow_phase(const struct qos_sched *s, const struct qos_flow *f, u64 now)
 {
-	return f->reserving && !qos_after(reservation_tag(f), now) ? QOS_BY_RESERVATION :
-								     QOS_BY_SHARES;
+	return f->reserving && !qos_after(reservation_tag(f), now - s->late) ?
+	       QOS_BY_RESERVATION : QOS_BY_SHARES;
 }
 VAIO_EXPORT_FOR_KUNIT(qos_flow_phase);
 
@@ -316,8 +322,11 @@ struct qos_flow *qos_sched_next(struct qos_sched *s, u64 now, enum qos_phase *ph
 
 	if (first) {
 		struct qos_flow *f = rb_entry(first, struct qos_flow, by_tag);
+		u64 lag = now - s->late - reservation_tag(f);
 
-		*phase = qos_flow_phase(f, now);
+		if ((s64)lag > (s64)QOS_LAG_MAX)
+			s->late += lag - QOS_LAG_MAX;
+		*phase = qos_flow_phase(s, f, now);
 		if (*phase == QOS_BY_RESERVATION)
 			return f;
 	}
@@ -333,30 +342,29 @@ VAIO_EXPORT_FOR_KUNIT(qos_sched_next);
  * @f: the flow
  * @cost: of the request
  * @phase: why it goes
- * @now: the time
  *
  * The share tag moves whatever the reason. The reservation's moves only when the
  * reservation was the reason: what shares gave does not count against it.
  */
 void qos_flow_charge(struct qos_sched *s, struct qos_flow *f, const struct qos_cost *cost,
-		     enum qos_phase phase, u64 now)
+		     enum qos_phase phase)
 {
-	u64 step, vt = virtual_time(s);
+	u64 most, step, vt = virtual_time(s);
 	int m;
 
 	trees_del(s, f);
-	if (phase == QOS_BY_RESERVATION) {
-		for (m = 0; m < QOS_MEASURES; m++) {
-			if (!f->rate[m])
-				continue;
-			tag_forward(&f->tag[m], &f->rem[m], f->rate[m], cost->v[m]);
-			tag_floor(&f->tag[m], &f->rem[m], now - QOS_LAG_MAX);
-		}
-	}
+	most = vt + div_u64((QOS_LEAD_UNITS + (u64)cost->v[QOS_OPS]) << QOS_V_SHIFT, f->weight);
+	if (qos_after(f->p, most))
+		most = f->p;
 	step = ((u64)cost->v[QOS_OPS] << QOS_V_SHIFT) + f->p_rem;
 	f->p += div_u64_rem(step, f->weight, &f->p_rem);
-	if (qos_after(f->p, vt + QOS_LEAD_MAX))
-		f->p = vt + QOS_LEAD_MAX;
+	if (phase == QOS_BY_RESERVATION) {
+		if (qos_after(f->p, most))
+			f->p = most;
+		for (m = 0; m < QOS_MEASURES; m++)
+			if (f->rate[m])
+				tag_forward(&f->tag[m], &f->rem[m], f->rate[m], cost->v[m]);
+	}
 	trees_add(s, f);
 }
 VAIO_EXPORT_FOR_KUNIT(qos_flow_charge);

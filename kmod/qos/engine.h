@@ -16,7 +16,7 @@
  *
  * Tags wrap around. They are compared by their difference, so a clock that began
  * anywhere and runs for any time will do, as long as two tags that are compared
- * are less than 2^63 apart: QOS_STEP_MAX and QOS_LEAD_MAX see to that.
+ * are less than 2^63 apart: QOS_STEP_MAX sees to that.
  */
 #ifndef _VAIO_QOS_ENGINE_H
 #define _VAIO_QOS_ENGINE_H
@@ -132,11 +132,15 @@ struct qos_flow {
  * @by_p: by share tag
  * @by_tag: by reservation tag, the sooner of the two measures
  * @vt: virtual time; the share tag of whom nobody is behind. Never goes back
+ * @late: ns by which the reservations' clock is behind. It stops while the device
+ *	cannot do what is reserved: all reservations are cut alike then, and not
+ *	made up for later
  */
 struct qos_sched {
 	struct rb_root_cached	by_p;
 	struct rb_root_cached	by_tag;
 	u64			vt;
+	u64			late;
 };
 
 /* Why a request goes. */
@@ -153,8 +157,8 @@ void qos_flow_wait(struct qos_sched *s, struct qos_flow *f, bool reserving, u64 
 void qos_flow_idle(struct qos_sched *s, struct qos_flow *f, u64 now);
 struct qos_flow *qos_sched_next(struct qos_sched *s, u64 now, enum qos_phase *phase);
 void qos_flow_charge(struct qos_sched *s, struct qos_flow *f, const struct qos_cost *cost,
-		     enum qos_phase phase, u64 now);
-enum qos_phase qos_flow_phase(const struct qos_flow *f, u64 now);
+		     enum qos_phase phase);
+enum qos_phase qos_flow_phase(const struct qos_sched *s, const struct qos_flow *f, u64 now);
 
 /**
  * struct qos_turns - whose turn it is inside a disk: the guest's I/O or internal

@@ -193,6 +193,25 @@ enum vaio_verdict qos_enter(struct vaio_slot *slot, struct vaio_io *io)
 	return enter_slow(qs, io);
 }
 
+/**
+ * qos_limit_refund - an io that has paid is sent back: the submitter will not wait
+ * @qs: the disk
+ * @io: fails with BLK_STS_AGAIN
+ *
+ * It will come again, and pay again. Any context.
+ */
+void qos_limit_refund(struct qos_slot *qs, const struct vaio_io *io)
+{
+	struct qos_credit *credit = raw_cpu_ptr(qs->credit);
+	struct qos_cost cost = qos_cost(qs, io);
+	int m;
+
+	if (!READ_ONCE(qs->limited) || (io->flags & VAIO_IO_OWN))
+		return;
+	for (m = 0; m < QOS_MEASURES; m++)
+		atomic64_add(cost.v[m], &credit->left[m]);
+}
+
 /* --- the way on ------------------------------------------------------------------ */
 
 static void unpark(struct qos_slot *qs, struct vaio_io *io, struct list_head *out, u64 now)

@@ -178,6 +178,7 @@ enum vaio_verdict qos_enter(struct vaio_slot *slot, struct vaio_io *io);
 void qos_limit_init(struct qos_slot *qs);
 void qos_limit_exit(struct qos_slot *qs);
 void qos_limit_apply(struct qos_slot *qs);
+void qos_limit_refund(struct qos_slot *qs, const struct vaio_io *io);
 void qos_limit_release_all(struct qos_slot *qs);
 
 /* --- domains ------------------------------------------------------------------- */

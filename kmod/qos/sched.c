@@ -286,7 +286,7 @@ static void dispatch_one(struct qos_domain *d, struct qos_slot *qs, enum qos_pha
 		qos_count(qs, by_reservation);
 	queue_del(d, qs, io, out, now);
 	qos_turn_served(&qs->turns, io == internal, qs->nr_queued[QOS_INTERNAL], cost.v[QOS_OPS]);
-	qos_flow_charge(&d->sched, &qs->flow, &cost, phase, now);
+	qos_flow_charge(&d->sched, &qs->flow, &cost, phase);
 	queue_changed(d, qs, now);
 }
 
@@ -324,8 +324,10 @@ static enum vaio_verdict enqueue(struct qos_domain *d, struct qos_slot *qs, stru
 {
 	int r = vaio_io_defer(qs->slot, io, VAIO_PACED);
 
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
+		qos_limit_refund(qs, io);
 		return VAIO_FAIL;
+	}
 	d->queued_lately = true;
 	if (r) {
 		/* quiesced: over the window, but at once */
@@ -356,7 +358,8 @@ static void charge_now(struct qos_domain *d, struct qos_slot *qs, struct vaio_io
 	struct qos_cost cost = qos_cost(qs, io);
 
 	qos_flow_wait(&d->sched, &qs->flow, !is_internal(io), now);
-	qos_flow_charge(&d->sched, &qs->flow, &cost, qos_flow_phase(&qs->flow, now), now);
+	qos_flow_charge(&d->sched, &qs->flow, &cost,
+			qos_flow_phase(&d->sched, &qs->flow, now));
 	queue_changed(d, qs, now);
 	atomic_dec(&d->pool);
 }
@@ -432,6 +435,8 @@ enum vaio_verdict qos_complete(struct vaio_slot *slot, struct vaio_io *io)
 	struct qos_domain_cpu *cpu;
 	int n, batch;
 
+	if (unlikely(io->status == BLK_STS_AGAIN))
+		qos_limit_refund(qs, io);
 	if (unlikely(q->sent_ns))
 		measured(qs, d, io, q->sent_ns);
 	if (unlikely(READ_ONCE(d->contended))) {
