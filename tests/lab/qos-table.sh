@@ -116,5 +116,35 @@ ended_well 'and all go' "$pid"
 down 1
 down 2
 
+# --- domains
+
+domain() { vaioctl --json domain show "$1" | jq -r "$2"; }
+check 'a domain is made by declaring its capacity' vaioctl domain set store --capacity 100 --capacity-bytes 1MiB
+is 'it is shown' "$(domain store '"\(.capacity_iops) \(.capacity_bytes) \(.disks) \(.threshold)"')" '100 1048576 0 auto'
+check 'a disk reserves a part' up 1 a domain store reservation_iops 60
+is 'which is booked' "$(domain store .reserved_iops)" 60
+is 'and told by disk' "$(domain store '.members[] | "\(.disk) \(.reservation_iops)"')" 'q1 60'
+refused 'more than there is' "domain 'store': reservations of 101 IOPS with this one, declared capacity 100; 40 are free" \
+	domain store reservation_iops 41
+refused 'more bytes than there are' "declared capacity 1048576; 1048576 are free" domain store reservation_bytes 1048577
+check 'the rest is another disk'\''s' up 2 b domain store reservation_iops 40
+check_fails 'no more by a live change' failed set_live q2 reservation_iops 41
+is 'which changes nothing' "$(domain store .reserved_iops)" 100
+check 'less is always possible' set_live q2 reservation_iops 10
+check 'a reload counts a disk once' dmsetup load q1 --table "$(table 1 a domain store reservation_iops 90)"
+check_fails 'and from when it is loaded' failed set_live q2 reservation_iops 11
+dmsetup resume q1
+check_fails 'a capacity that is less than what is reserved' 'is less than the 100 that disks have reserved' \
+	vaioctl domain set store --capacity 99
+check_fails 'a threshold beyond all reason' 'is not auto, or 1us to 10s' vaioctl domain set store --threshold 1000s
+check 'a threshold' vaioctl domain set store --threshold 5ms
+is 'is read back' "$(domain store '"\(.threshold) \(.threshold_ns)"')" 'set 5000000'
+like 'the list has both domains' "$(vaioctl domain list)" 'store +2 '
+down 1
+down 2
+is 'what was set stays' "$(domain store '"\(.reserved_iops) \(.capacity_iops)"')" '0 100'
+check 'until it is taken back' vaioctl domain set store --capacity none --capacity-bytes none --threshold auto
+check_fails 'then it is gone' "no domain 'store'" vaioctl domain show store
+
 check 'all modules unload' rmmod dm_vaio vaio_qos vaio
 done_testing

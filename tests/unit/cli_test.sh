@@ -52,11 +52,20 @@ mkfifo fifo
 find . -printf '%p %s %i\n' | grep -v ' ./\(out\|err\)' | sort >before
 
 # Nouns and verbs.
-refuse 2 "a noun is missing: accepted are filter, disk, event, sidecar, top"
+refuse 2 "a noun is missing: accepted are filter, disk, domain, event, sidecar, top"
 refuse 2 "'disks' is unknown, did you mean disk?" disks
-refuse 2 "accepted are filter, disk, event" zzz
+refuse 2 "accepted are filter, disk, domain, event" zzz
 refuse 2 "disk: a verb is missing: accepted are list, show, attach" disk
 refuse 2 "'lst' is unknown, did you mean list?" disk lst
+refuse 2 "domain: 'sett' is unknown, did you mean set?" domain sett
+refuse 2 "domain set: operands are missing: accepted are DOMAIN" domain set --capacity 5
+refuse 2 "domain set: nothing to set: accepted are --capacity, --capacity-bytes, --threshold" domain set sda
+refuse 2 "domain set: --capacity: none, or I/Os a second: '5k' is not a number from 1 to" domain set sda --capacity 5k
+refuse 2 "'0' is not a number from 1 to" domain set sda --capacity 0
+refuse 2 "--capacity-bytes: none, or bytes a second: '200' lacks a unit" domain set sda --capacity-bytes 200
+refuse 2 "--capacity-bytes: '5TiB' is not none, or 1B to 4TiB" domain set sda --capacity-bytes 5TiB
+refuse 2 "--threshold: auto, or a latency: '5' lacks a unit: accepted are us, ms, s" domain set sda --threshold 5
+refuse 2 "--threshold: '11s' is not auto, or 1us to 10s" domain set sda --threshold 11s
 refuse 2 "disk: 'frobnicate' is unknown: accepted are list, show, attach, detach" disk frobnicate
 refuse 2 "option '--what' is unknown: accepted before the noun are" --what
 refuse 2 "filter: 'show' is unknown: accepted are list" filter show

@@ -164,12 +164,58 @@ static void test_malformed(void **state)
 	assert_string_equal(f.name, "");
 }
 
+static void test_domain(void **state)
+{
+	struct vaio_domain d;
+
+	(void)state;
+	nla_put_string(msg, VAIO_A_DOMAIN_NAME, "sda");
+	nla_put_u32(msg, VAIO_A_DOMAIN_DISKS, 3);
+	nla_put_u32(msg, VAIO_A_DOMAIN_WINDOW, 64);
+	nla_put_u32(msg, VAIO_A_DOMAIN_IN_FLIGHT, 17);
+	nla_put_u32(msg, VAIO_A_DOMAIN_QUEUED, 5);
+	nla_put_u8(msg, VAIO_A_DOMAIN_CONTENDED, 1);
+	nla_put_u8(msg, VAIO_A_DOMAIN_ROTATIONAL, 0);
+	nla_put_u64(msg, VAIO_A_DOMAIN_LATENCY_NS, 1500000);
+	nla_put_u64(msg, VAIO_A_DOMAIN_THRESHOLD_NS, 4000000);
+	nla_put_u64(msg, VAIO_A_DOMAIN_CAPACITY_IOPS, 5000);
+	nla_put_u64(msg, VAIO_A_DOMAIN_RESERVED_IOPS, 600);
+	nla_put_u64(msg, VAIO_A_DOMAIN_RESERVED_BYTES, 1ULL << 33);
+	assert_int_equal(vaio_decode_domain(head(), len(), &d), 0);
+	assert_string_equal(d.name, "sda");
+	assert_int_equal(d.disks, 3);
+	assert_int_equal(d.window, 64);
+	assert_int_equal(d.in_flight, 17);
+	assert_int_equal(d.queued, 5);
+	assert_true(d.contended);
+	assert_false(d.rotational);
+	assert_int_equal(d.latency_ns, 1500000);
+	assert_int_equal(d.threshold_ns, 4000000);
+	assert_int_equal(d.threshold_set_ns, 0);
+	assert_int_equal(d.capacity_iops, 5000);
+	assert_int_equal(d.capacity_bytes, 0);
+	assert_int_equal(d.reserved_iops, 600);
+	assert_int_equal(d.reserved_bytes, 1ULL << 33);
+
+	/* attributes that are shorter than they should be */
+	nlmsg_free(msg);
+	msg = nlmsg_alloc();
+	nla_put(msg, VAIO_A_DOMAIN_CONTENDED, 0, NULL);
+	nla_put_u8(msg, VAIO_A_DOMAIN_WINDOW, 9);
+	nla_put_u32(msg, VAIO_A_DOMAIN_LATENCY_NS, 9);
+	assert_int_equal(vaio_decode_domain(head(), len(), &d), 0);
+	assert_false(d.contended);
+	assert_int_equal(d.window, 0);
+	assert_int_equal(d.latency_ns, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stats, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_event, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_domain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
 	};
 

@@ -157,9 +157,26 @@ static void test_words(void **state)
 	assert_int_equal(vaio_word_value(vaio_event_phase_names, "Abort"), -1);
 }
 
+static void test_latency(void **state)
+{
+	uint64_t ns;
+
+	(void)state;
+	assert_int_equal(vaio_parse_latency("500us", &ns, NULL), VAIO_OK);
+	assert_int_equal(ns, 500000);
+	assert_int_equal(vaio_parse_latency("1.5ms", &ns, NULL), VAIO_OK);
+	assert_int_equal(ns, 1500000);
+	assert_int_equal(vaio_parse_latency("10s", &ns, NULL), VAIO_OK);
+	assert_int_equal(ns, 10000000000ULL);
+	assert_int_equal(vaio_parse_latency("10", &ns, NULL), VAIO_USAGE);
+	assert_int_equal(vaio_parse_latency("1min", &ns, NULL), VAIO_USAGE);
+	assert_int_equal(vaio_parse_latency("0.0001us", &ns, NULL), VAIO_USAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_times), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_formats), cmocka_unit_test(test_uuids), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_words),

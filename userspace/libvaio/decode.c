@@ -81,6 +81,11 @@ static uint32_t get_u32(struct nlattr *a)
 	return v;
 }
 
+static uint8_t get_u8(struct nlattr *a)
+{
+	return a && nla_len(a) >= 1 ? *(const uint8_t *)nla_data(a) : 0;
+}
+
 static uint64_t get_u64(struct nlattr *a)
 {
 	uint64_t v = 0;
@@ -271,6 +276,30 @@ int vaio_decode_event(struct nlattr *head, int len, struct vaio_event_info *ev)
 	ev->error = (int32_t)get_u32(tb[VAIO_A_EVENT_ERROR]);
 	ev->has_seq = tb[VAIO_A_EVENT_SEQ] != NULL;
 	ev->seq = get_u32(tb[VAIO_A_EVENT_SEQ]);
+	return 0;
+}
+
+int vaio_decode_domain(struct nlattr *head, int len, struct vaio_domain *d)
+{
+	struct nlattr *tb[__VAIO_A_DOMAIN_COUNT];
+
+	memset(d, 0, sizeof(*d));
+	if (nla_parse(tb, __VAIO_A_DOMAIN_COUNT - 1, head, len, NULL) < 0)
+		return -EINVAL;
+	get_str(tb[VAIO_A_DOMAIN_NAME], d->name, sizeof(d->name));
+	d->disks = get_u32(tb[VAIO_A_DOMAIN_DISKS]);
+	d->window = get_u32(tb[VAIO_A_DOMAIN_WINDOW]);
+	d->in_flight = get_u32(tb[VAIO_A_DOMAIN_IN_FLIGHT]);
+	d->queued = get_u32(tb[VAIO_A_DOMAIN_QUEUED]);
+	d->contended = get_u8(tb[VAIO_A_DOMAIN_CONTENDED]);
+	d->rotational = get_u8(tb[VAIO_A_DOMAIN_ROTATIONAL]);
+	d->latency_ns = get_u64(tb[VAIO_A_DOMAIN_LATENCY_NS]);
+	d->threshold_ns = get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_NS]);
+	d->threshold_set_ns = get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_SET_NS]);
+	d->capacity_iops = get_u64(tb[VAIO_A_DOMAIN_CAPACITY_IOPS]);
+	d->capacity_bytes = get_u64(tb[VAIO_A_DOMAIN_CAPACITY_BYTES]);
+	d->reserved_iops = get_u64(tb[VAIO_A_DOMAIN_RESERVED_IOPS]);
+	d->reserved_bytes = get_u64(tb[VAIO_A_DOMAIN_RESERVED_BYTES]);
 	return 0;
 }
 

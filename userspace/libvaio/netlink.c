@@ -582,3 +582,74 @@ out:
 		*stopped = li.stop;
 	return rc;
 }
+
+/* --- domains ------------------------------------------------------------------------------ */
+
+static int decode_domain_item(struct nlattr *head, int len, void *item)
+{
+	return vaio_decode_domain(head, len, item);
+}
+
+static int get_domain(struct nlattr *head, int len, void *ctx)
+{
+	return vaio_decode_domain(head, len, ctx);
+}
+
+int vaio_nl_domains(struct vaio_nl *nl, struct vaio_domain **out, unsigned int *n, struct vaio_err *e)
+{
+	struct list l = { .item = sizeof(**out), .decode = decode_domain_item };
+	int err = transact(nl, new_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_DUMP), add_item, &l);
+
+	*out = l.items;
+	*n = l.n;
+	if (!err)
+		return VAIO_OK;
+	free(l.items);
+	*out = NULL;
+	*n = 0;
+	return refused(nl, err, "", e);
+}
+
+/* As the kernel takes it; checked here for a message that says what is accepted. */
+static int check_domain(const char *name, struct vaio_err *e)
+{
+	if (vaio_value_valid(name) && strlen(name) < VAIO_NAME_LEN)
+		return VAIO_OK;
+	return vaio_fail(e, VAIO_USAGE, "'%s' is not a domain's name: accepted are 1 to %d characters without blanks",
+			 name, VAIO_NAME_LEN - 1);
+}
+
+int vaio_nl_domain(struct vaio_nl *nl, const char *name, struct vaio_domain *d, struct vaio_err *e)
+{
+	struct nl_msg *msg;
+	int err, rc;
+
+	rc = check_domain(name, e);
+	if (rc)
+		return rc;
+	msg = new_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_ACK);
+	if (!msg || nla_put_string(msg, VAIO_A_DOMAIN_NAME, name) < 0)
+		return no_memory(msg, e);
+	err = transact(nl, msg, get_domain, d);
+	if (err == -ENODEV)
+		return vaio_fail(e, VAIO_NOTFOUND, "no domain '%s': vaioctl domain list shows all", name);
+	return err ? refused(nl, err, "", e) : VAIO_OK;
+}
+
+int vaio_nl_domain_set(struct vaio_nl *nl, const char *name, const struct vaio_domain_set *set, struct vaio_err *e)
+{
+	struct nl_msg *msg;
+	int err, rc;
+
+	rc = check_domain(name, e);
+	if (rc)
+		return rc;
+	msg = new_request(nl, VAIO_CMD_DOMAIN_SET, NLM_F_ACK);
+	if (!msg || nla_put_string(msg, VAIO_A_DOMAIN_NAME, name) < 0 ||
+	    (set->has_threshold && nla_put_u64(msg, VAIO_A_DOMAIN_THRESHOLD_SET_NS, set->threshold_ns) < 0) ||
+	    (set->has_capacity_iops && nla_put_u64(msg, VAIO_A_DOMAIN_CAPACITY_IOPS, set->capacity_iops) < 0) ||
+	    (set->has_capacity_bytes && nla_put_u64(msg, VAIO_A_DOMAIN_CAPACITY_BYTES, set->capacity_bytes) < 0))
+		return no_memory(msg, e);
+	err = transact(nl, msg, NULL, NULL);
+	return err ? refused(nl, err, "", e) : VAIO_OK;
+}

@@ -79,6 +79,23 @@ struct vaio_event_info {
 	int32_t error;
 };
 
+/* Disks on one backing store. */
+struct vaio_domain {
+	char name[VAIO_NAME_LEN];
+	uint32_t disks, window, in_flight, queued;
+	bool contended, rotational;
+	uint64_t latency_ns, threshold_ns;	/* 0: not known yet */
+	uint64_t threshold_set_ns;		/* 0: automatic */
+	uint64_t capacity_iops, capacity_bytes;	/* a second; 0: not declared */
+	uint64_t reserved_iops, reserved_bytes;
+};
+
+/* What to set; 0 takes a setting back. */
+struct vaio_domain_set {
+	bool has_threshold, has_capacity_iops, has_capacity_bytes;
+	uint64_t threshold_ns, capacity_iops, capacity_bytes;
+};
+
 /* Words of the ABI's enumerations; NULL past the end. Arrays end with NULL. */
 extern const char *const vaio_class_names[];
 extern const char *const vaio_kind_names[];
@@ -149,10 +166,16 @@ struct vaio_listener {
 int vaio_nl_listen(struct vaio_nl *nl, const struct vaio_listener *l, int64_t timeout_ms, bool *stopped,
 		   struct vaio_err *e);
 
+int vaio_nl_domains(struct vaio_nl *nl, struct vaio_domain **list, unsigned int *n, struct vaio_err *e);
+int vaio_nl_domain(struct vaio_nl *nl, const char *name, struct vaio_domain *d, struct vaio_err *e);
+/* Makes the domain if there is none. */
+int vaio_nl_domain_set(struct vaio_nl *nl, const char *name, const struct vaio_domain_set *set, struct vaio_err *e);
+
 /* The decoders, for tests: @head and @len are a message's attributes. */
 int vaio_decode_filter(struct nlattr *head, int len, struct vaio_filter_info *f);
 int vaio_decode_disk(struct nlattr *head, int len, struct vaio_disk_info *d);
 int vaio_decode_stats(struct nlattr *head, int len, struct vaio_stats *s);
 int vaio_decode_event(struct nlattr *head, int len, struct vaio_event_info *ev);
+int vaio_decode_domain(struct nlattr *head, int len, struct vaio_domain *d);
 
 #endif /* LIBVAIO_NETLINK_H */

@@ -25,6 +25,10 @@ static const struct unit times[] = {
 	{ "ms", 1 }, { "s", 1000 }, { "min", 60000 }, { "h", 3600000 }, { NULL, 0 },
 };
 
+static const struct unit latencies[] = {
+	{ "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 },
+};
+
 /* Digits with at most one point, then a unit; nothing else. */
 static int parse_with_unit(const char *text, const struct unit *units, const char *accepted, uint64_t *out,
 			   struct vaio_err *e)
@@ -65,6 +69,11 @@ int vaio_parse_size(const char *text, uint64_t *bytes, struct vaio_err *e)
 int vaio_parse_time(const char *text, uint64_t *ms, struct vaio_err *e)
 {
 	return parse_with_unit(text, times, "ms, s, min, h", ms, e);
+}
+
+int vaio_parse_latency(const char *text, uint64_t *ns, struct vaio_err *e)
+{
+	return parse_with_unit(text, latencies, "us, ms, s", ns, e);
 }
 
 int vaio_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct vaio_err *e)

@@ -18,6 +18,9 @@ int vaio_parse_size(const char *text, uint64_t *bytes, struct vaio_err *e);
 /* A time in milliseconds: a number with ms, s, min or h. */
 int vaio_parse_time(const char *text, uint64_t *ms, struct vaio_err *e);
 
+/* A time in nanoseconds: a number with us, ms or s. */
+int vaio_parse_latency(const char *text, uint64_t *ns, struct vaio_err *e);
+
 /* A bare decimal number within [min, max]. */
 int vaio_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct vaio_err *e);
 

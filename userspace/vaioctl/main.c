@@ -10,7 +10,8 @@
 #include "vaioctl.h"
 
 static const struct vaioctl_cmd *const tables[] = {
-	vaioctl_filter_cmds, vaioctl_disk_cmds, vaioctl_event_cmds, vaioctl_sidecar_cmds, vaioctl_alone_cmds,
+	vaioctl_filter_cmds, vaioctl_disk_cmds, vaioctl_domain_cmds, vaioctl_event_cmds, vaioctl_sidecar_cmds,
+	vaioctl_alone_cmds,
 };
 
 #define N_TABLES (sizeof(tables) / sizeof(*tables))
@@ -386,6 +387,22 @@ static void complete_disks(void)
 	vaio_nl_close(nl);
 }
 
+static void complete_domains(void)
+{
+	struct vaio_domain *d;
+	struct vaio_nl *nl;
+	unsigned int i, n;
+
+	if (vaio_nl_open(&nl, NULL))
+		return;
+	if (!vaio_nl_domains(nl, &d, &n, NULL)) {
+		for (i = 0; i < n; i++)
+			puts(d[i].name);
+		free(d);
+	}
+	vaio_nl_close(nl);
+}
+
 static void complete_filters(void)
 {
 	struct vaio_filter_info *f;
@@ -453,6 +470,8 @@ static int complete(int argc, char **argv)
 		puts("<file>");
 	if (cmd->operands && !strncmp(cmd->operands, "NAME", 4))
 		complete_disks();
+	if (cmd->operands && !strcmp(cmd->operands, "DOMAIN"))
+		complete_domains();
 	if (cmd->operands && strstr(cmd->operands, "TYPE"))
 		print_words(vaio_event_type_names);
 	return VAIO_OK;

@@ -92,6 +92,7 @@ const char *vaioctl_bar(char *buf, size_t size, double part, double whole, int w
 /* Commands, each table ends with a NULL noun. */
 extern const struct vaioctl_cmd vaioctl_filter_cmds[];
 extern const struct vaioctl_cmd vaioctl_disk_cmds[];
+extern const struct vaioctl_cmd vaioctl_domain_cmds[];
 extern const struct vaioctl_cmd vaioctl_event_cmds[];
 extern const struct vaioctl_cmd vaioctl_sidecar_cmds[];
 extern const struct vaioctl_cmd vaioctl_alone_cmds[];
