@@ -41,6 +41,7 @@ setup:
 
 check check-full: setup all-modules userspace
 	@$(MAKE) -C userspace SAN=1
+	@$(MAKE) -C tests/lab
 	@tests/run -j2 $(if $(filter check-full,$@),--full)
 
 demo:

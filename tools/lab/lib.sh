@@ -210,3 +210,32 @@ lab_accel() {
 	fi
 	cat "$answer"
 }
+
+# lab_out KERNEL: makes the folder of one run and prints its path; removes those
+# that are older than a day.
+lab_out() {
+	local all=$LAB_TREE/build/lab-out out
+	mkdir -p "$all"
+	find "$all" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {} +
+	out=$(mktemp -d "$all/$1-$(date +%H%M%S)-XXXX")
+	chmod 755 "$out"
+	printf '%s\n' "$out"
+}
+
+# lab_job KERNEL OUT MODULES UDEV COMMAND...: prints the script that the guest's
+# init runs: COMMAND in this folder, with what it needs of this environment.
+lab_job() {
+	local kernel=$1 out=$2 modules=$3 udev=$4 name
+	shift 4
+	echo 'set -e'
+	for name in $(compgen -e | grep -E '^(VAIO_|LANG$|LC_ALL$|.SAN_OPTIONS$)'); do
+		printf 'export %s=%q\n' "$name" "${!name}"
+	done
+	printf 'export VAIO_KERNEL=%q VAIO_CACHE=%q\n' "$kernel" "$VAIO_CACHE"
+	printf 'export VAIO_MODULES=%q\n' "$LAB_TREE/build/modules/$kernel"
+	printf 'export LAB_OUT=%q LAB_UDEV=%q\nLAB_MODULES=%q\n' "$out" "$udev" "$modules"
+	printf 'LAB_KEEP=(%q %q)\n' "$LAB_TREE" "$VAIO_CACHE"
+	printf '. %q\nset +e\ncd %q\nexec' "$LAB_DIR/guest/setup" "$PWD"
+	printf ' %q' "$@"
+	echo
+}
