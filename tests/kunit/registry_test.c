@@ -53,6 +53,8 @@ static const struct vaio_geometry geometry = { .name = "vm1", .sectors = 1000, .
 static int registry_init(struct kunit *test)
 {
 	memset(&seen, 0, sizeof(seen));
+	/* real filters may be loaded */
+	WRITE_ONCE(vaio_exclusive, false);
 	return 0;
 }
 
@@ -77,6 +79,7 @@ static void second_of_a_name_or_class_is_refused(struct kunit *test)
 	unsigned int count = vaio_filter_count();
 
 	KUNIT_ASSERT_EQ(test, vaio_register_filter(&qos_filter, THIS_MODULE), 0);
+	WRITE_ONCE(vaio_exclusive, true);
 	KUNIT_EXPECT_EQ(test, vaio_register_filter(&qos_filter, THIS_MODULE), -EEXIST);
 	KUNIT_EXPECT_EQ(test, vaio_register_filter(&same_name_filter, THIS_MODULE), -EEXIST);
 	KUNIT_EXPECT_EQ(test, vaio_register_filter(&other_qos_filter, THIS_MODULE), -EEXIST);
@@ -152,8 +155,6 @@ static void walk_is_in_class_order(struct kunit *test)
 	char order[16] = "";
 	int i;
 
-	/* real filters may be loaded */
-	WRITE_ONCE(vaio_exclusive, false);
 	for (i = 0; i < ARRAY_SIZE(filters); i++)
 		KUNIT_ASSERT_EQ(test, vaio_register_filter(&filters[i], THIS_MODULE), 0);
 	vaio_filter_walk(note_class, order);
@@ -290,14 +291,17 @@ static void wrong_words_are_named(struct kunit *test)
 static void unknown_filter_names_the_known(struct kunit *test)
 {
 	struct vaio_slot_cfg *cfg;
-	char *error;
+	char *error, *known;
 
 	KUNIT_ASSERT_EQ(test, vaio_register_filter(&qos_filter, THIS_MODULE), 0);
 	KUNIT_ASSERT_EQ(test, vaio_register_filter(&cache_filter, THIS_MODULE), 0);
 	cfg = make(test, "test-none", NULL, 0, &error);
 	KUNIT_EXPECT_PTR_EQ(test, cfg, ERR_PTR(-ENOENT));
 	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(error, "no filter 'test-none'"), "said: %s", error);
-	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(error, "test-cache, test-qos"), "said: %s", error);
+	/* in class order, and others may stand between */
+	known = strstr(error, "test-cache, ");
+	KUNIT_EXPECT_NOT_NULL_MSG(test, known, "said: %s", error);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(known ?: "", "test-qos"), "said: %s", error);
 	/* not a name: no module is asked for */
 	cfg = make(test, "../../etc/passwd", NULL, 0, &error);
 	KUNIT_EXPECT_PTR_EQ(test, cfg, ERR_PTR(-ENOENT));
