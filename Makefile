@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all help modules all-modules sparse userspace setup check check-full demo bench install clean
+.PHONY: all help modules all-modules sparse userspace setup check check-full demo bench install uninstall clean
 
 all: userspace modules
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make demo                  the whole thing at work'
 	@echo 'make bench                 the benchmarks'
 	@echo 'make install [PREFIX= DESTDIR=]   userspace, and the module source for DKMS'
+	@echo 'make uninstall [PREFIX= DESTDIR=]  takes all of that away again, DKMS modules included'
 
 modules:
 	@tools/lab/build-modules $(KERNEL)
@@ -53,18 +54,25 @@ bench: setup
 
 dkms-dir = $(DESTDIR)/usr/src/vaio-$(VERSION)
 man-dir = $(DESTDIR)$(PREFIX)/share/man
+completion-dir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+rules-dir = $(DESTDIR)/usr/lib/udev/rules.d
 unit-dir = $(DESTDIR)/usr/lib/systemd/system
+
+man-pages = $(wildcard Documentation/man/*.[1-9])
+rules = $(wildcard userspace/udev/*.rules)
+completions = $(wildcard userspace/completion/*)
+units = $(wildcard userspace/systemd/*.service)
 
 install: userspace
 	install -d $(DESTDIR)$(PREFIX)/sbin $(dkms-dir)
 	install -m 755 build/bin/vaioctl $(DESTDIR)$(PREFIX)/sbin/
-	set -e; for page in $(wildcard Documentation/man/*.[1-9]); do \
+	set -e; for page in $(man-pages); do \
 		install -D -m 644 -t $(man-dir)/man$${page##*.} $$page; done
-	set -e; for file in $(wildcard userspace/completion/*); do \
-		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/bash-completion/completions $$file; done
-	set -e; for file in $(wildcard userspace/udev/*.rules); do \
-		install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d $$file; done
-	set -e; for file in $(wildcard userspace/systemd/*.service); do \
+	set -e; for file in $(completions); do \
+		install -D -m 644 -t $(completion-dir) $$file; done
+	set -e; for file in $(rules); do \
+		install -D -m 644 -t $(rules-dir) $$file; done
+	set -e; for file in $(units); do \
 		install -D -m 644 -t $(unit-dir) $$file; done
 	find Kbuild dkms.conf LICENSE kmod dm-target include -type f \
 		\( -name '*.[ch]' -o -name 'Kbuild' -o -name '*.mk' -o -name dkms.conf -o -name LICENSE \) \
@@ -72,6 +80,20 @@ install: userspace
 	@echo
 	@echo 'The module source is in $(dkms-dir). For the running kernel, with its headers installed:'
 	@echo '    dkms install vaio/$(VERSION)'
+
+uninstall:
+ifeq ($(DESTDIR),)
+	if dkms status vaio 2>/dev/null | grep -q '^vaio/$(VERSION)'; then dkms remove vaio/$(VERSION) --all; fi
+endif
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vaioctl $(addprefix $(completion-dir)/,$(notdir $(completions))) \
+		$(addprefix $(rules-dir)/,$(notdir $(rules))) $(addprefix $(unit-dir)/,$(notdir $(units)))
+	set -e; for page in $(man-pages); do rm -f $(man-dir)/man$${page##*.}/$${page##*/}; done
+	rm -rf $(dkms-dir)
+ifeq ($(DESTDIR),)
+	rmdir --ignore-fail-on-non-empty $(man-dir)/man8 $(completion-dir) $(dir $(completion-dir))
+else
+	cd $(DESTDIR) && find . -depth -mindepth 1 -type d -empty -delete
+endif
 
 clean:
 	rm -rf build

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * vaioctl top: rates between two looks at the statistics. On a terminal the
- * table is drawn anew at each look; elsewhere a line a disk and slot is printed.
+ * table fills the screen; elsewhere a line a disk and slot is printed.
  */
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +10,12 @@
 
 #include "../libvaio/libvaio.h"
 #include "alone.h"
+#include "screen.h"
 
-#define BAR 16
+/* Without bars the table is 79 columns wide when names are short. */
+#define NAME_WIDTH	16
+#define CELLS_WIDTH	63
+#define MAX_BAR		40
 
 const struct vaioctl_opt top_opts[] = {
 	{ "interval", "TIME", "between two looks; 1s unless given", false },
@@ -33,14 +35,6 @@ struct rates {
 	double reads, writes, others, read_bytes, write_bytes, failed;
 	double usual_us, worst_us;	/* median and 99 %; negative: not counted */
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
 
 static double now(void)
 {
@@ -168,67 +162,100 @@ static void latency_text(double us, char *buf, size_t size)
 		snprintf(buf, size, "<%s", vaio_format_us(t, sizeof(t), us));
 }
 
-static void disk_line(const struct vaio_stats *s, const struct rates *r, double most, bool color)
+struct layout {
+	int name;	/* width of the first column */
+	int bar;	/* width of the bars; 0: none, and no colours */
+	double most;	/* requests a second that fill a bar */
+};
+
+static void disk_line(FILE *f, const struct vaio_stats *s, const struct rates *r, const struct layout *l)
 {
-	char p50[40], p99[40], bar[128], cells[96];
-	int width;
+	char p50[40], p99[40], reads[256], writes[256];
 
 	latency_text(r->usual_us, p50, sizeof(p50));
 	latency_text(r->worst_us, p99, sizeof(p99));
-	printf("%s%-20s%s %9.0f %9.0f %9.0f %9.1f %9.1f %8.0f %9s %9s", color ? "\033[1m" : "", s->name, color ? "\033[0m" : "",
-	       r->reads, r->writes, r->others, r->read_bytes / 1e6, r->write_bytes / 1e6, r->failed, p50, p99);
-	if (color) {
-		double whole = most > 0 ? most : 1;
-
+	fprintf(f, "%s%-*s%s %7.0f %7.0f %7.0f %7.1f %7.1f %7.0f %7s %7s", l->bar ? "\033[1m" : "", l->name, s->name,
+		l->bar ? "\033[0m" : "", r->reads, r->writes, r->others, r->read_bytes / 1e6, r->write_bytes / 1e6, r->failed,
+		p50, p99);
+	if (l->bar) {
 		/* Reads green, writes yellow, side by side in one bar of the busiest disk's length. */
-		vaioctl_bar(bar, sizeof(bar), r->reads, whole, BAR);
-		vaioctl_bar(cells, sizeof(cells), r->writes, whole, BAR);
-		width = r->failed > 0;
-		printf("  \033[32m%s\033[33m%s\033[0m%s", bar, cells, width ? " \033[31m!\033[0m" : "");
+		vaioctl_bar(reads, sizeof(reads), r->reads, l->most, l->bar);
+		vaioctl_bar(writes, sizeof(writes), r->writes, l->most, l->bar);
+		fprintf(f, " %s\033[32m%s\033[33m%s\033[0m", r->failed > 0 ? "\033[31m!\033[0m" : " ", reads, writes);
 	}
-	putchar('\n');
+	putc('\n', f);
 }
 
-static void slot_line(const struct vaio_slot_counts *c, const struct vaio_slot_counts *p, double secs)
+static void slot_line(FILE *f, const struct vaio_slot_counts *c, const struct vaio_slot_counts *p, double secs,
+		      const struct layout *l)
 {
 	char lat[40] = "-";
 
 	if (c->has_latency && since(c->deferred, p ? p->deferred : 0))
 		latency_text(percentile(c->latency, p && p->has_latency ? p->latency : NULL, 0.99), lat, sizeof(lat));
-	printf("  %-18s deferred %.0f/s, parked %llu, completed %.0f/s, failed %.0f/s, own I/O %.0f/s, deferred p99 %s\n",
-	       c->filter, (double)since(c->deferred, p ? p->deferred : 0) / secs, (unsigned long long)c->parked,
-	       (double)since(c->completed, p ? p->completed : 0) / secs, (double)since(c->failed, p ? p->failed : 0) / secs,
-	       (double)since(c->own_io, p ? p->own_io : 0) / secs, lat);
+	fprintf(f, "  %-*s %7.0f %7llu %7.0f %7.0f %7s %7.0f %7s %7s\n", l->name - 2, c->filter,
+		(double)since(c->deferred, p ? p->deferred : 0) / secs, (unsigned long long)c->parked,
+		(double)since(c->completed, p ? p->completed : 0) / secs, (double)since(c->own_io, p ? p->own_io : 0) / secs, "",
+		(double)since(c->failed, p ? p->failed : 0) / secs, "", lat);
 }
 
-static void table_text(const struct look *new, const struct look *old, double secs, bool color)
+/* @columns of a terminal; 0 draws plain lines. */
+static void table_text(FILE *f, const struct look *new, const struct look *old, double secs, unsigned int columns)
 {
 	struct rates *r = calloc(new->n ? new->n : 1, sizeof(*r));
-	double most = 0;
+	struct layout l = { .name = NAME_WIDTH, .most = 1 };
 	unsigned int i, k;
+	int room;
 
 	if (!r)
 		return;
 	for (i = 0; i < new->n; i++) {
+		int len = (int)strlen(new->list[i].name);
+
 		get_rates(&new->list[i], same_disk(old, new->list[i].uuid), secs, &r[i]);
-		if (r[i].reads + r[i].writes > most)
-			most = r[i].reads + r[i].writes;
+		if (r[i].reads + r[i].writes > l.most)
+			l.most = r[i].reads + r[i].writes;
+		if (len > l.name)
+			l.name = len;
 	}
-	if (color)
-		printf("\033[H\033[J");
-	printf("%-20s %9s %9s %9s %9s %9s %8s %9s %9s\n", "DISK", "READ/s", "WRITE/s", "OTHER/s", "READ MB/s", "WRITE MB/s",
-	       "FAIL/s", "P50", "P99");
+	if (columns) {
+		/* The bar keeps a width, so that the table stands still; one cell is for rounding. */
+		room = (int)columns - l.name - CELLS_WIDTH - 4;
+		l.bar = room > MAX_BAR ? MAX_BAR : room > 1 ? room : 1;
+	}
+	fprintf(f, "%s%-*s %7s %7s %7s %7s %7s %7s %7s %7s%s\n", columns ? "\033[1m" : "", l.name, "DISK", "READ/s", "WRITE/s",
+		"OTHER/s", "rd MB/s", "wr MB/s", "FAIL/s", "P50", "P99", columns ? "\033[0m" : "");
+	fprintf(f, "%s  %-*s %7s %7s %7s %7s %7s %7s %7s %7s%s\n", columns ? "\033[2m" : "", l.name - 2, "SLOT", "DEFER/s",
+		"PARKED", "DONE/s", "OWN/s", "", "FAIL/s", "", "P99", columns ? "\033[0m" : "");
 	for (i = 0; i < new->n; i++) {
 		const struct vaio_stats *s = &new->list[i], *o = same_disk(old, s->uuid);
 
-		disk_line(s, &r[i], most, color);
+		disk_line(f, s, &r[i], &l);
 		for (k = 0; k < s->n_slots; k++)
-			slot_line(&s->slots[k], same_slot(o, s->slots[k].filter), secs);
+			slot_line(f, &s->slots[k], same_slot(o, s->slots[k].filter), secs, &l);
 	}
 	if (!new->n)
-		printf("no disks\n");
+		fprintf(f, "no disks\n");
 	free(r);
-	fflush(stdout);
+}
+
+static void draw_screen(const struct look *new, const struct look *old, uint64_t interval)
+{
+	char *text = NULL, foot[64], clock[16] = "";
+	time_t t = time(NULL);
+	struct tm tm;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return;
+	table_text(f, new, old, new->at - old->at, vaioctl_screen_width());
+	fclose(f);
+	if (localtime_r(&t, &tm))
+		strftime(clock, sizeof(clock), "%T", &tm);
+	snprintf(foot, sizeof(foot), "%s  every %g s  q: quit", clock, (double)interval / 1000);
+	vaioctl_screen_draw(text, foot);
+	free(text);
 }
 
 /* --- the loop --------------------------------------------------------------------------- */
@@ -239,48 +266,54 @@ static int look(struct vaio_nl *nl, struct look *l, struct vaio_err *e)
 	return vaio_nl_stats_all(nl, &l->list, &l->n, e);
 }
 
-static int top_loop(struct vaio_nl *nl, uint64_t interval, uint64_t count, const struct vaioctl_globals *g,
-		    struct vaio_err *e)
+static int top_loop(struct vaio_nl *nl, uint64_t interval, uint64_t count, bool full, bool json, struct vaio_err *e)
 {
-	struct look old = { 0 }, new = { 0 };
-	bool redraw = g->color && !g->json && count != 1;
+	struct look before = { 0 }, old = { 0 }, new = { 0 };
+	enum vaioctl_wake wake;
 	int rc;
 
 	rc = look(nl, &old, e);
-	while (!rc && !interrupted) {
-		poll(NULL, 0, (int)interval);
-		if (interrupted)
-			break;
+	if (!rc && full)
+		draw_screen(&old, &old, interval);
+	while (!rc && (wake = vaioctl_screen_wait((int)interval)) != VAIOCTL_WAKE_END) {
+		if (wake == VAIOCTL_WAKE_SIZE) {
+			draw_screen(&old, before.at ? &before : &old, interval);
+			continue;
+		}
 		rc = look(nl, &new, e);
 		if (rc)
 			break;
-		if (g->json) {
+		if (full) {
+			draw_screen(&new, &old, interval);
+		} else if (json) {
 			json_t *j = table_json(&new, &old, new.at - old.at);
 
 			json_dumpf(j, stdout, JSON_COMPACT);
 			json_decref(j);
 			putchar('\n');
-			fflush(stdout);
 		} else {
-			table_text(&new, &old, new.at - old.at, redraw);
+			table_text(stdout, &new, &old, new.at - old.at, 0);
 		}
-		vaio_stats_list_free(old.list, old.n);
+		fflush(stdout);
+		vaio_stats_list_free(before.list, before.n);
+		before = old;
 		old = new;
 		memset(&new, 0, sizeof(new));
 		if (ferror(stdout) || (count && !--count))
 			break;
 	}
+	vaio_stats_list_free(before.list, before.n);
 	vaio_stats_list_free(old.list, old.n);
 	return rc;
 }
 
 int cmd_top(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g)
 {
-	struct sigaction act = { .sa_handler = on_interrupt };
 	uint64_t interval = 1000, count = 0;
 	struct vaio_nl *nl;
 	struct vaio_err e;
 	int rc = VAIO_OK;
+	bool full;
 
 	if (vaioctl_has(a, "interval")) {
 		rc = vaio_parse_time(vaioctl_opt(a, "interval"), &interval, &e);
@@ -302,9 +335,10 @@ int cmd_top(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const s
 	rc = vaio_nl_open(&nl, &e);
 	if (rc)
 		return vaioctl_fail_err(cmd, rc, &e);
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-	rc = top_loop(nl, interval, count, g, &e);
+	full = g->color && !g->json && count != 1;
+	vaioctl_screen_open(full);
+	rc = top_loop(nl, interval, count, full, g->json, &e);
+	vaioctl_screen_close();
 	vaio_nl_close(nl);
 	return rc ? vaioctl_fail_err(cmd, rc, &e) : VAIO_OK;
 }
