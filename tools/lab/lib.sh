@@ -14,6 +14,8 @@ LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_TREE=$(cd "$LAB_DIR/../.." && pwd)
 VAIO_CACHE=${VAIO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vaio}
 LAB_KERNELS=(6.1 6.12 7.2)
+# A user's PATH lacks what depmod, losetup and others lie in.
+PATH=$PATH:/usr/sbin:/sbin
 LAB_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 lab_say() { printf '%s: %s\n' "${LAB_NAME:-lab}" "$*" >&2; }
