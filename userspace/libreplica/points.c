@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Points: which numbers are one, their names and times, and who holds them. */
+#include <ctype.h>
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crc32c.h"
+#include "store_priv.h"
+
+#define SECOND	1000000000ULL
+
+/* --- stretches ------------------------------------------------------------------------ */
+
+int vr_stretch_reserve(struct vr_store *st, unsigned int more)
+{
+	if (st->nr_stretches + more > st->stretches_room) {
+		unsigned int room = st->stretches_room + st->stretches_room / 2 + more + 16;
+		void *p = realloc(st->stretches, room * sizeof(*st->stretches));
+
+		if (!p)
+			return -ENOMEM;
+		st->stretches = p;
+		st->stretches_room = room;
+	}
+	return 0;
+}
+
+void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now)
+{
+	st->stretches[st->nr_stretches++] = (struct vr_stretch_start){ first, now->time_ns, now->stretch };
+}
+
+/* The base moved on: what ends before it is gone. */
+void vr_stretch_trim(struct vr_store *st)
+{
+	uint64_t base = st->super->base.now.last_seq;
+	unsigned int gone = 0;
+
+	while (gone + 1 < st->nr_stretches && st->stretches[gone + 1].first <= base)
+		gone++;
+	memmove(st->stretches, st->stretches + gone, (st->nr_stretches - gone) * sizeof(*st->stretches));
+	st->nr_stretches -= gone;
+	if (st->nr_stretches && st->stretches[0].first < base) {
+		st->stretches[0].first = base;
+		st->stretches[0].time_ns = st->super->base.now.time_ns;
+	}
+}
+
+/* The stretch that @seq is in; with the lock. */
+static unsigned int stretch_of(const struct vr_store *st, uint64_t seq)
+{
+	unsigned int low = 0, high = st->nr_stretches;
+
+	while (high - low > 1) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (st->stretches[mid].first <= seq)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+int vr_store_stretches(struct vr_store *st, int (*each)(void *arg, const struct vr_stretch *s), void *arg,
+		       struct vr_err *e)
+{
+	struct vr_stretch *copy;
+	unsigned int nr;
+	int rc = 0;
+
+	pthread_mutex_lock(&st->lock);
+	nr = st->nr_stretches;
+	copy = calloc(nr + 1, sizeof(*copy));
+	for (unsigned int i = 0; copy && i < nr; i++) {
+		const struct vr_stretch_start *s = &st->stretches[i];
+
+		copy[i].first = s->first;
+		copy[i].first_ns = s->time_ns;
+		copy[i].kind = s->kind;
+		copy[i].last = i + 1 < nr ? s[1].first - 1 : st->durable.last_seq;
+		copy[i].last_ns = i + 1 < nr ? s[1].time_ns : st->durable.time_ns;
+	}
+	pthread_mutex_unlock(&st->lock);
+	if (!copy)
+		return vr_fail(e, -ENOMEM, "no memory");
+	for (unsigned int i = 0; i < nr && !rc; i++)
+		if (copy[i].first <= copy[i].last)
+			rc = each(arg, &copy[i]);
+	free(copy);
+	return rc;
+}
+
+/* --- names ------------------------------------------------------------------------------- */
+
+struct names {
+	struct vr_store *st;
+	struct vr_point *list;
+	unsigned int nr, room;
+	int err;
+};
+
+static void add_name(struct names *n, const struct vr_point *p)
+{
+	if (n->nr == n->room) {
+		void *more = realloc(n->list, (2 * n->room + 64) * sizeof(*n->list));
+
+		if (!more) {
+			n->err = -ENOMEM;
+			return;
+		}
+		n->list = more;
+		n->room = 2 * n->room + 64;
+	}
+	n->list[n->nr++] = *p;
+}
+
+static int name_of_control(void *arg, const struct vaio_rs_control *c, const void *payload)
+{
+	const struct vaio_rw_checkpoint *d = payload;
+	struct names *n = arg;
+	struct vr_point p = { .seq = le64toh(c->record.seq), .time_ns = le64toh(c->record.time_ns) };
+
+	if (le16toh(c->record.type) != VAIO_RW_R_CHECKPOINT || p.seq < n->st->super->base.now.last_seq ||
+	    p.seq > n->st->durable.last_seq || le32toh(c->record.data_length) != sizeof(*d))
+		return 0;
+	p.kind = le32toh(d->kind);
+	memcpy(p.name, d->name, sizeof(p.name));
+	add_name(n, &p);
+	return n->err;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct vr_point *x = a, *y = b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* All names of points that are there, by number; with the lock. */
+static int gather_names(struct vr_store *st, struct names *n)
+{
+	memset(n, 0, sizeof(*n));
+	n->st = st;
+	for (unsigned int i = 0; i < st->nr_segments && !n->err; i++)
+		vr_segment_controls(st->segments[i], name_of_control, n);
+	for (unsigned int i = 0; i < st->super->nr_marks && !n->err; i++) {
+		const struct vr_mark *m = &st->super->marks[i];
+		struct vr_point p = { .seq = m->seq, .time_ns = m->time_ns, .kind = m->kind,
+				      .pinned = m->flags & VAIO_RS_MARK_PIN };
+		unsigned int j;
+
+		memcpy(p.name, m->name, sizeof(p.name));
+		for (j = 0; j < n->nr && (n->list[j].seq != p.seq || strcmp(n->list[j].name, p.name)); j++)
+			;
+		if (j < n->nr)
+			n->list[j].pinned = p.pinned;
+		else if (m->seq >= st->super->base.now.last_seq && m->seq <= st->durable.last_seq)
+			add_name(n, &p);
+	}
+	if (!n->err && n->nr)
+		qsort(n->list, n->nr, sizeof(*n->list), by_seq);
+	return n->err;
+}
+
+int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_point *p), void *arg, struct vr_err *e)
+{
+	struct names n;
+	int rc;
+
+	pthread_mutex_lock(&st->lock);
+	rc = gather_names(st, &n);
+	pthread_mutex_unlock(&st->lock);
+	if (rc)
+		vr_fail(e, rc, "no memory");
+	for (unsigned int i = 0; i < n.nr && !rc; i++)
+		rc = each(arg, &n.list[i]);
+	free(n.list);
+	return rc;
+}
+
+int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e)
+{
+	struct vr_super *s = st->super;
+	struct vr_mark *m = NULL;
+	int err = 0;
+
+	pthread_mutex_lock(&st->lock);
+	/* Marks whose points are gone make room. */
+	for (unsigned int i = 0; i < s->nr_marks; i++)
+		if (s->marks[i].seq < s->base.now.last_seq)
+			s->marks[i--] = s->marks[--s->nr_marks];
+	for (unsigned int i = 0; i < s->nr_marks; i++)
+		if (!strcmp(s->marks[i].name, p->name))
+			m = &s->marks[i];
+	if (m && m->seq == p->seq && !(m->flags & VAIO_RS_MARK_PIN) == !pin)
+		err = 1;
+	else if (m && m->seq != p->seq && (m->flags & VAIO_RS_MARK_PIN))
+		err = vr_fail(e, -EEXIST, "the name '%s' holds seq:%" PRIu64, p->name, m->seq);
+	else if (p->seq < s->base.now.last_seq)
+		err = vr_fail(e, -ENOENT, "seq:%" PRIu64 " is not there any more", p->seq);
+	else if (!m && s->nr_marks == VAIO_RS_MAX_MARKS)
+		err = vr_fail(e, -E2BIG, "the group has %u names already: release some", VAIO_RS_MAX_MARKS);
+	if (!err) {
+		if (!m)
+			m = &s->marks[s->nr_marks++];
+		memset(m, 0, sizeof(*m));
+		m->seq = p->seq;
+		m->time_ns = p->time_ns;
+		m->kind = p->kind ? p->kind : VAIO_RW_C_CRASH;
+		m->flags = pin ? VAIO_RS_MARK_PIN : 0;
+		snprintf(m->name, sizeof(m->name), "%s", p->name);
+		err = vr_super_write(st, e);
+	}
+	pthread_mutex_unlock(&st->lock);
+	return err > 0 ? 0 : err;
+}
+
+int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e)
+{
+	struct vr_super *s = st->super;
+	int err = -ENOENT;
+
+	pthread_mutex_lock(&st->lock);
+	for (unsigned int i = 0; i < s->nr_marks; i++)
+		if (!strcmp(s->marks[i].name, name)) {
+			s->marks[i] = s->marks[--s->nr_marks];
+			err = vr_super_write(st, e);
+			break;
+		}
+	pthread_mutex_unlock(&st->lock);
+	return err == -ENOENT ? vr_fail(e, err, "no point is held under the name '%.100s'", name) : err;
+}
+
+/* --- finding one ------------------------------------------------------------------------------ */
+
+/*
+ * The highest number whose record's time is not above @time_ns; 0: none. Reads the one
+ * batch that it is in.
+ */
+static int find_by_time(struct vr_store *st, uint64_t time_ns, uint64_t *seq, struct vr_err *e)
+{
+	*seq = 0;
+	for (unsigned int i = st->nr_segments; i-- > 0;) {
+		struct vr_segment *s = st->segments[i];
+		int err;
+
+		if (!s->first_seq || s->min_time > time_ns)
+			continue;
+		err = vr_segment_batches(s, e);
+		if (err)
+			return err;
+		for (unsigned int j = s->nr_batches; j-- > 0;) {
+			struct vr_batch *b;
+			void *buf;
+
+			if (le64toh(s->batches[j].min_time_ns) > time_ns)
+				continue;
+			b = malloc(sizeof(*b));
+			if (!b)
+				return vr_fail(e, -ENOMEM, "no memory");
+			err = vr_segment_batch(st, s, j, &buf, b, e);
+			for (unsigned int r = err ? 0 : b->nr_records; r-- > 0;)
+				if (le64toh(b->records[r].time_ns) <= time_ns) {
+					*seq = b->first_seq + r;
+					break;
+				}
+			free(buf);
+			free(b);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* The time of a record; with the lock. */
+static int time_of(struct vr_store *st, uint64_t seq, uint64_t *time_ns, struct vr_err *e)
+{
+	*time_ns = st->super->base.now.time_ns;
+	if (seq == st->super->base.now.last_seq)
+		return 0;
+	for (unsigned int i = st->nr_segments; i-- > 0;) {
+		struct vr_segment *s = st->segments[i];
+		unsigned int low = 0, high;
+		struct vr_batch *b;
+		void *buf;
+		int err;
+
+		if (!s->first_seq || s->first_seq > seq)
+			continue;
+		err = vr_segment_batches(s, e);
+		if (err)
+			return err;
+		for (high = s->nr_batches; high - low > 1;) {
+			unsigned int mid = low + (high - low) / 2;
+
+			if (le64toh(s->batches[mid].first_seq) <= seq)
+				low = mid;
+			else
+				high = mid;
+		}
+		b = malloc(sizeof(*b));
+		if (!b)
+			return vr_fail(e, -ENOMEM, "no memory");
+		err = vr_segment_batch(st, s, low, &buf, b, e);
+		if (!err && seq <= b->last_seq)
+			*time_ns = le64toh(b->records[seq - b->first_seq].time_ns);
+		free(buf);
+		free(b);
+		return err;
+	}
+	return 0;
+}
+
+/* "2026-11-21 07:00:00", with 'T', with 'Z' for UTC (local time else), or "@seconds". */
+static bool parse_time(const char *text, uint64_t *ns)
+{
+	struct tm tm = { .tm_isdst = -1 };
+	char *end;
+	time_t t;
+
+	if (text[0] == '@') {
+		if (!isdigit((unsigned char)text[1]))
+			return false;
+		errno = 0;
+		*ns = strtoull(text + 1, &end, 10);
+		if (errno || *end || *ns > UINT64_MAX / SECOND)
+			return false;
+		*ns *= SECOND;
+		*ns += SECOND - 1;
+		return true;
+	}
+	end = strptime(text, "%Y-%m-%d", &tm);
+	if (!end || (*end && *end != ' ' && *end != 'T'))
+		return false;
+	if (*end) {
+		const char *clock = end + 1;
+
+		end = strptime(clock, "%H:%M:%S", &tm);
+		if (!end)
+			end = strptime(clock, "%H:%M", &tm);
+		if (!end || (*end && strcmp(end, "Z")))
+			return false;
+	}
+	t = *end ? timegm(&tm) : mktime(&tm);
+	if (t < 0)
+		return false;
+	/* The whole second counts: "07:00:00" contains what was written in it. */
+	*ns = (uint64_t)t * SECOND + SECOND - 1;
+	return true;
+}
+
+/* "-10min": a number and s, min, h or d. */
+static bool parse_ago(const char *text, uint64_t *ns)
+{
+	static const struct { const char *unit; uint64_t seconds; } units[] = {
+		{ "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 },
+	};
+	uint64_t n;
+	char *end;
+
+	if (text[0] != '-' || !isdigit((unsigned char)text[1]))
+		return false;
+	errno = 0;
+	n = strtoull(text + 1, &end, 10);
+	for (unsigned int i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (!strcmp(end, units[i].unit) && !errno && n < UINT64_MAX / SECOND / units[i].seconds) {
+			*ns = n * units[i].seconds * SECOND;
+			return true;
+		}
+	return false;
+}
+
+/* @seq lies where no point is: names the nearest on both sides. */
+static int refuse_stretch(struct vr_store *st, const char *text, unsigned int i, struct vr_err *e)
+{
+	const struct vr_stretch_start *s = st->stretches;
+	const char *what = s[i].kind & VAIO_RS_S_GAP ? "a gap" : "a resync";
+	char before[64] = "", after[64] = "";
+	unsigned int j;
+
+	for (j = i; j-- > 0;)
+		if (!s[j].kind) {
+			snprintf(before, sizeof(before), "seq:%" PRIu64, s[j + 1].first - 1);
+			break;
+		}
+	for (j = i + 1; j < st->nr_stretches; j++)
+		if (!s[j].kind && s[j].first <= st->durable.last_seq) {
+			snprintf(after, sizeof(after), "seq:%" PRIu64, s[j].first);
+			break;
+		}
+	if (!before[0] && !after[0])
+		return vr_fail(e, -ENOENT, "%.60s: there is no point yet (%s is under way)", text, what);
+	return vr_fail(e, -ENOENT, "%.60s lies in %s: the nearest points are %s%s%s", text, what, before,
+		       before[0] && after[0] ? " and " : "", after);
+}
+
+static int find_name(struct vr_store *st, const char *name, struct vr_point *p, struct vr_err *e)
+{
+	struct names n;
+	int err = gather_names(st, &n), found = -1;
+
+	for (unsigned int i = 0; i < n.nr && !err; i++)
+		if (!strcmp(n.list[i].name, name))
+			found = (int)i;
+	if (err)
+		vr_fail(e, err, "no memory");
+	else if (found < 0)
+		err = vr_fail(e, -ENOENT, "no point is named '%.100s'", name);
+	else
+		*p = n.list[found];
+	free(n.list);
+	return err;
+}
+
+static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, struct vr_point *p, struct vr_err *e)
+{
+	uint64_t base = st->super->base.now.last_seq, ns = 0, ago = 0;
+	unsigned int i;
+	char *end;
+	int err;
+
+	if (!strcmp(text, "latest")) {
+		p->seq = st->durable.complete_seq;
+		if (!p->seq || p->seq < base)
+			return refuse_stretch(st, text, st->nr_stretches - 1, e);
+	} else if (!strcmp(text, "oldest")) {
+		for (i = 0; i < st->nr_stretches && st->stretches[i].kind; i++)
+			;
+		if (i == st->nr_stretches || st->stretches[i].first > st->durable.last_seq)
+			return refuse_stretch(st, text, st->nr_stretches - 1, e);
+		p->seq = st->stretches[i].first;
+	} else if (!strncmp(text, "seq:", 4) && isdigit((unsigned char)text[4])) {
+		errno = 0;
+		p->seq = strtoull(text + 4, &end, 10);
+		if (errno || *end)
+			return vr_fail(e, -EINVAL, "'%.60s': seq: wants a number", text);
+	} else if (!strncmp(text, "name:", 5) && text[5]) {
+		err = find_name(st, text + 5, p, e);
+		if (err)
+			return err;
+	} else if (parse_ago(text, &ago) || parse_time(text, &ns)) {
+		if (text[0] == '-')
+			ns = now_ns > ago ? now_ns - ago : 0;
+		err = find_by_time(st, ns, &p->seq, e);
+		if (err)
+			return err;
+		if (p->seq > st->durable.last_seq)
+			p->seq = st->durable.last_seq;
+		if (p->seq < base && st->super->base.now.time_ns <= ns)
+			p->seq = base;
+		if (p->seq < base || !p->seq)
+			return vr_fail(e, -ENOENT, "%.60s is before the oldest point, which is seq:%" PRIu64, text, base);
+	} else {
+		return vr_fail(e, -EINVAL, "'%.60s' is no point: accepted are latest, oldest, seq:N, name:X, "
+			       "YYYY-MM-DD HH:MM:SS (Z for UTC), @SECONDS, -10min (s, min, h, d)", text);
+	}
+	if (p->seq > st->durable.last_seq)
+		return vr_fail(e, -ENOENT, "%.60s: the newest record is seq:%" PRIu64, text, st->durable.last_seq);
+	if (p->seq < base)
+		return vr_fail(e, -ENOENT, "%.60s is not there any more: the oldest record is seq:%" PRIu64, text, base);
+	i = stretch_of(st, p->seq);
+	if (st->stretches[i].kind)
+		return refuse_stretch(st, text, i, e);
+	return time_of(st, p->seq, &p->time_ns, e);
+}
+
+int vr_point_find(struct vr_store *st, const char *text, uint64_t now_ns, struct vr_point *p, struct vr_err *e)
+{
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	pthread_mutex_lock(&st->lock);
+	err = find_locked(st, text, now_ns, p, e);
+	pthread_mutex_unlock(&st->lock);
+	return err;
+}
+
+/* --- exports' pins ----------------------------------------------------------------------------- */
+
+struct vr_pin {
+	struct vr_store *st;
+	struct vr_io *io;		/* of the pin itself */
+	struct vr_file *file;
+	char path[VR_NAME];
+};
+
+struct live {
+	struct vr_io *io;
+	char *name;
+	int err;
+};
+
+/* A pin that nobody has a lock on was left behind. */
+static int look_at_pin(void *arg, const char *name)
+{
+	struct live *l = arg;
+	struct vaio_rs_pin d;
+	char path[VR_NAME];
+	struct vr_file *f;
+
+	if (!strcmp(name, "lock") || strlen(name) > 40)
+		return 0;
+	snprintf(path, sizeof(path), "pins/%s", name);
+	if (l->io->ops->open(l->io, path, VR_O_WRITE, &f))
+		return 0;
+	if (l->io->ops->lock(f, false)) {
+		if (!l->io->ops->read(f, &d, sizeof(d), 0) && le32toh(d.magic) == VAIO_RS_PIN_MAGIC &&
+		    vr_crc32c(0, (char *)&d + 8, sizeof(d) - 8) == le32toh(d.crc) && vr_text_valid(d.name, sizeof(d.name)))
+			snprintf(l->name, VAIO_RW_NAME_LEN, "%s", (char *)d.name);
+		else
+			snprintf(l->name, VAIO_RW_NAME_LEN, "%s", name);
+	} else {
+		l->io->ops->remove(l->io, path);
+	}
+	l->io->ops->close(f);
+	return 0;
+}
+
+int vr_pins_lock(struct vr_io *io, struct vr_file **lock, char *live, struct vr_err *e)
+{
+	struct live l = { io, live, 0 };
+	int err;
+
+	live[0] = 0;
+	err = io->ops->open(io, "pins/lock", VR_O_WRITE, lock);
+	if (err)
+		return vr_fail_errno(e, err, "pins/lock");
+	err = io->ops->lock(*lock, true);
+	if (!err)
+		err = io->ops->list(io, "pins", look_at_pin, &l);
+	if (err) {
+		io->ops->close(*lock);
+		return vr_fail_errno(e, err, "pins");
+	}
+	return 0;
+}
+
+void vr_pins_unlock(struct vr_io *io, struct vr_file *lock)
+{
+	io->ops->close(lock);
+}
+
+static int write_pin(struct vr_pin *pin, const struct vr_store *st, const struct vr_point *p, const char *text,
+		     uint64_t now_ns)
+{
+	struct vaio_rs_pin d = { .magic = htole32(VAIO_RS_PIN_MAGIC), .version = htole32(VAIO_RS_VERSION) };
+
+	d.pid = htole32((uint32_t)getpid());
+	memcpy(d.store, st->super->store, sizeof(d.store));
+	d.seq = htole64(p->seq);
+	d.created_ns = htole64(now_ns);
+	snprintf((char *)d.name, sizeof(d.name), "export of %s (pid %d)", text, (int)getpid());
+	d.crc = htole32(vr_crc32c(0, (char *)&d + 8, sizeof(d) - 8));
+	return pin->io->ops->write(pin->file, &d, sizeof(d), 0);
+}
+
+static int try_pin(const char *dir, const char *point, uint64_t now_ns, struct vr_pin *pin, struct vr_store **st,
+		   struct vr_point *p, struct vr_err *e)
+{
+	struct vr_options o = { .write = false };
+	struct vr_io *io;
+	int err = vr_io_open(dir, &io);
+
+	if (err)
+		return vr_fail_errno(e, err, "%s", dir);
+	err = vr_store_open(io, &o, st, e);
+	if (err) {
+		io->ops->free(io);
+		return err;
+	}
+	err = vr_point_find(*st, point, now_ns, p, e);
+	if (!err) {
+		err = write_pin(pin, *st, p, point, now_ns);
+		if (err)
+			vr_fail_errno(e, err, "%s", pin->path);
+	}
+	if (err)
+		vr_store_close(*st);
+	return err;
+}
+
+int vr_pin_take(const char *dir, const char *point, uint64_t now_ns, struct vr_pin **out, struct vr_store **st,
+		struct vr_point *p, struct vr_err *e)
+{
+	struct vr_pin *pin = calloc(1, sizeof(*pin));
+	char live[VAIO_RW_NAME_LEN];
+	struct vr_file *lock;
+	uint64_t id;
+	int err;
+
+	if (!pin)
+		return vr_fail(e, -ENOMEM, "no memory");
+	err = vr_io_open(dir, &pin->io);
+	if (err) {
+		free(pin);
+		return vr_fail_errno(e, err, "%s", dir);
+	}
+	err = vr_pins_lock(pin->io, &lock, live, e);
+	if (!err) {
+		err = pin->io->ops->random(pin->io, &id, sizeof(id));
+		snprintf(pin->path, sizeof(pin->path), "pins/%016" PRIx64, id);
+		if (!err)
+			err = pin->io->ops->open(pin->io, pin->path, VR_O_CREATE, &pin->file);
+		if (!err)
+			err = pin->io->ops->lock(pin->file, false);
+		if (err)
+			vr_fail_errno(e, err, "%s", pin->path);
+		/* The daemon may seal, merge or append while the store is read: then it is read again. */
+		for (int tries = 0; !err && tries < 10; tries++) {
+			err = try_pin(dir, point, now_ns, pin, st, p, e);
+			if (err != -EBADMSG && err != -ENOENT)
+				break;
+			if (tries < 9)
+				err = 0;
+		}
+		vr_pins_unlock(pin->io, lock);
+	}
+	if (err) {
+		if (pin->file) {
+			pin->io->ops->remove(pin->io, pin->path);
+			pin->io->ops->close(pin->file);
+		}
+		pin->io->ops->free(pin->io);
+		free(pin);
+		return err;
+	}
+	pin->st = *st;
+	*out = pin;
+	return 0;
+}
+
+void vr_pin_drop(struct vr_pin *pin)
+{
+	if (!pin)
+		return;
+	vr_store_close(pin->st);
+	pin->io->ops->remove(pin->io, pin->path);
+	pin->io->ops->close(pin->file);
+	pin->io->ops->free(pin->io);
+	free(pin);
+}

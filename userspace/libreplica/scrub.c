@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Reads all that is stored and checks every checksum. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store_priv.h"
+
+struct scrub {
+	struct vr_store *st;
+	void (*found)(void *arg, const char *text);
+	void *arg;
+	int faults;
+	struct vr_unpacker *unpacker;
+	struct vr_batch *batch;
+};
+
+static void fault(struct scrub *s, const struct vr_err *e)
+{
+	s->faults++;
+	s->found(s->arg, e->text);
+}
+
+static void scrub_journal(struct scrub *s, struct vr_segment *g)
+{
+	struct vr_err e;
+	int err;
+
+	pthread_mutex_lock(&s->st->lock);
+	err = vr_segment_open(s->st, g, &e);
+	if (!err)
+		err = vr_segment_batches(g, &e);
+	pthread_mutex_unlock(&s->st->lock);
+	if (err) {
+		fault(s, &e);
+		return;
+	}
+	for (unsigned int i = 0;; i++) {
+		const uint8_t *raw;
+		void *buf;
+
+		/* The newest segment grows meanwhile, and its table may move. */
+		pthread_mutex_lock(&s->st->lock);
+		err = i < g->nr_batches ? vr_segment_batch(s->st, g, i, &buf, s->batch, &e) : 1;
+		pthread_mutex_unlock(&s->st->lock);
+		if (err > 0)
+			return;
+		if (!err)
+			err = vr_batch_unpack(s->unpacker, s->batch, &raw, &e);
+		if (err)
+			fault(s, &e);
+		free(buf);
+	}
+}
+
+static void scrub_index(struct scrub *s)
+{
+	pthread_mutex_lock(&s->st->lock);
+	for (unsigned int i = 0; i < s->st->nr_runs; i++) {
+		struct vr_run *run = s->st->runs[i];
+
+		for (uint64_t at = 0; at < run->nr_entries; at += VAIO_RS_RUN_ENTRIES) {
+			struct vr_entry en;
+			struct vr_err e;
+
+			run->checked[at / VAIO_RS_RUN_ENTRIES] = 0;
+			if (vr_run_entry(run, at, &en, &e))
+				fault(s, &e);
+		}
+	}
+	pthread_mutex_unlock(&s->st->lock);
+}
+
+static void scrub_base(struct scrub *s, const struct vr_member *m)
+{
+	uint8_t *buf = malloc(VAIO_RS_CELL);
+	struct vr_base *b;
+	struct vr_err e;
+	int err = buf ? vr_base_open(s->st, m, false, &b, &e) : vr_fail(&e, -ENOMEM, "no memory");
+
+	if (err && err != -ENOENT)
+		fault(s, &e);
+	for (uint64_t at = 0; !err && at < m->size; at += VAIO_RS_CELL) {
+		size_t len = m->size - at < VAIO_RS_CELL ? (size_t)(m->size - at) : VAIO_RS_CELL;
+		bool wrong;
+
+		if (vr_base_read(b, at >> VAIO_RS_CELL_SHIFT, buf, len, &wrong, &e)) {
+			fault(s, &e);
+		} else if (wrong) {
+			vr_fail(&e, 0, "base of member %u: the checksum of %" PRIu64 "+%zu is wrong", m->number, at, len);
+			fault(s, &e);
+		}
+	}
+	if (!err)
+		vr_base_close(b);
+	free(buf);
+}
+
+int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *text), void *arg, struct vr_err *e)
+{
+	struct scrub s = { .st = st, .found = found, .arg = arg };
+	struct vr_view *v;
+	int err;
+
+	/* The view keeps the base from moving. */
+	err = vr_view_open(st, st->durable.last_seq, &v, e);
+	if (err)
+		return err;
+	s.unpacker = vr_unpacker_new();
+	s.batch = malloc(sizeof(*s.batch));
+	if (!s.unpacker || !s.batch) {
+		err = vr_fail(e, -ENOMEM, "no memory");
+	} else {
+		for (unsigned int i = 0;; i++) {
+			struct vr_segment *g;
+
+			pthread_mutex_lock(&st->lock);
+			g = i < st->nr_segments ? st->segments[i] : NULL;
+			pthread_mutex_unlock(&st->lock);
+			if (!g)
+				break;
+			scrub_journal(&s, g);
+		}
+		scrub_index(&s);
+		for (unsigned int i = 0; i < st->super->base.nr_members; i++)
+			if (!st->super->base.members[i].removed)
+				scrub_base(&s, &st->super->base.members[i]);
+	}
+	vr_unpacker_free(s.unpacker);
+	free(s.batch);
+	vr_view_close(v);
+	return err ? err : s.faults;
+}

@@ -1,0 +1,1026 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A store's life: creating, opening after whatever happened, taking batches. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <gcrypt.h>
+
+#include "crc32c.h"
+#include "store_priv.h"
+
+#define DEFAULT_SEGMENT	(256ULL << 20)
+#define MAX_ENTRIES	(1U << 20)	/* of the index in memory: a segment is closed at so many */
+
+/* --- the superblock ----------------------------------------------------------------- */
+
+static int super_write(struct vr_io *io, struct vr_file *f, struct vr_super *s, struct vr_err *e)
+{
+	unsigned int slot = (s->sequence + 1) & 1;
+	void *buf = malloc(VAIO_RS_SLOT);
+	size_t len;
+	int err;
+
+	if (!buf)
+		return vr_fail(e, -ENOMEM, "superblock: no memory");
+	s->sequence++;
+	s->written_ns = io->ops->now_ns(io);
+	len = vr_super_encode(s, slot, buf, VAIO_RS_SLOT);
+	err = io->ops->write(f, buf, len, (uint64_t)slot * VAIO_RS_SLOT);
+	if (!err)
+		err = io->ops->sync(f);
+	free(buf);
+	if (!err)
+		return 0;
+	/* The next try goes to the same slot: the other one is good. */
+	s->sequence--;
+	return vr_fail_errno(e, err, "superblock");
+}
+
+int vr_super_write(struct vr_store *st, struct vr_err *e)
+{
+	return super_write(st->io, st->super_file, st->super, e);
+}
+
+static int super_read(struct vr_store *st, struct vr_err *e)
+{
+	char *buf = malloc(2 * VAIO_RS_SLOT);
+	int rc;
+
+	if (!buf)
+		return vr_fail(e, -ENOMEM, "superblock: no memory");
+	rc = st->io->ops->open(st->io, "super", st->o.write ? VR_O_WRITE : 0, &st->super_file);
+	if (!rc)
+		rc = st->io->ops->read(st->super_file, buf, 2 * VAIO_RS_SLOT, 0);
+	if (rc)
+		vr_fail_errno(e, rc, rc == -ENOENT ? "there is no store (super)" : "superblock");
+	else
+		rc = vr_super_pick(buf, buf + VAIO_RS_SLOT, st->super, e);
+	free(buf);
+	return rc < 0 ? rc : 0;
+}
+
+int vr_store_create(struct vr_io *io, const uint8_t group[VAIO_RW_ID_LEN], const char *name, struct vr_err *e)
+{
+	static const char *const dirs[] = { "journal", "index", "base", "pins" };
+	struct vr_super *s = calloc(1, sizeof(*s));
+	struct vr_file *f = NULL, *lock = NULL;
+	int err = s ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; i < sizeof(dirs) / sizeof(*dirs) && !err; i++) {
+		err = io->ops->mkdir(io, dirs[i]);
+		if (err == -EEXIST)
+			err = 0;
+	}
+	if (!err)
+		err = io->ops->open(io, "lock", VR_O_CREATE, &lock);
+	if (err == -EEXIST)
+		err = 0;
+	if (lock)
+		io->ops->close(lock);
+	lock = NULL;
+	if (!err)
+		err = io->ops->open(io, "pins/lock", VR_O_CREATE, &lock);
+	if (err == -EEXIST)
+		err = 0;
+	if (lock)
+		io->ops->close(lock);
+	/* Under its name only when it is whole. */
+	if (!err) {
+		err = io->ops->remove(io, "super.new");
+		if (!err || err == -ENOENT)
+			err = io->ops->open(io, "super.new", VR_O_CREATE, &f);
+	}
+	if (!err)
+		err = io->ops->allocate(f, 2 * VAIO_RS_SLOT);
+	if (!err)
+		err = io->ops->random(io, s->store, sizeof(s->store));
+	if (!err) {
+		memcpy(s->group, group, sizeof(s->group));
+		snprintf(s->group_name, sizeof(s->group_name), "%s", name);
+		s->created_ns = io->ops->now_ns(io);
+		s->role = VAIO_RS_REPLICA;
+		s->failover = VAIO_RS_READY;
+		s->next_segment = 1;
+		vr_history_init(&s->base);
+		err = super_write(io, f, s, e);
+	}
+	if (f)
+		io->ops->close(f);
+	for (unsigned int i = 0; i < sizeof(dirs) / sizeof(*dirs) && !err; i++)
+		err = io->ops->sync_dir(io, dirs[i]);
+	if (!err)
+		err = io->ops->sync_dir(io, "");
+	if (!err) {
+		err = io->ops->open(io, "super", 0, &f);
+		if (!err) {
+			io->ops->close(f);
+			err = -EEXIST;
+		} else if (err == -ENOENT) {
+			err = io->ops->rename(io, "super.new", "super");
+		}
+	}
+	if (!err)
+		err = io->ops->sync_dir(io, "");
+	free(s);
+	return err ? vr_fail_errno(e, err, "the store cannot be made") : 0;
+}
+
+/* --- opening ----------------------------------------------------------------------------- */
+
+struct ids {
+	uint64_t (*id)[2];
+	unsigned int nr, room;
+	const char *suffix;
+	bool pairs;
+};
+
+static int note_id(void *arg, const char *name)
+{
+	struct ids *l = arg;
+	char want[VR_NAME];
+	uint64_t a, b = 0;
+
+	if (l->pairs ? sscanf(name, "%16" SCNx64 "-%16" SCNx64, &a, &b) != 2 : sscanf(name, "%16" SCNx64, &a) != 1)
+		return 0;
+	if (l->pairs)
+		snprintf(want, sizeof(want), "%016" PRIx64 "-%016" PRIx64 "%s", a, b, l->suffix);
+	else
+		snprintf(want, sizeof(want), "%016" PRIx64 "%s", a, l->suffix);
+	if (strcmp(name, want))
+		return 0;
+	if (l->nr == l->room) {
+		void *p = realloc(l->id, (2 * l->room + 64) * sizeof(*l->id));
+
+		if (!p)
+			return -ENOMEM;
+		l->id = p;
+		l->room = 2 * l->room + 64;
+	}
+	l->id[l->nr][0] = a;
+	l->id[l->nr++][1] = b;
+	return 0;
+}
+
+/* By the first number, of equal ones the longer first. */
+static int by_id(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	if (x[0] != y[0])
+		return x[0] < y[0] ? -1 : 1;
+	return x[1] == y[1] ? 0 : x[1] > y[1] ? -1 : 1;
+}
+
+static int list_ids(struct vr_store *st, const char *dir, struct ids *l, struct vr_err *e)
+{
+	int err = st->io->ops->list(st->io, dir, note_id, l);
+
+	if (err)
+		return vr_fail_errno(e, err, "%s", dir);
+	if (l->nr)
+		qsort(l->id, l->nr, sizeof(*l->id), by_id);
+	return 0;
+}
+
+static int add_segment(struct vr_store *st, struct vr_segment *s)
+{
+	if (st->nr_segments == st->segments_room) {
+		void *p = realloc(st->segments, (2 * st->segments_room + 16) * sizeof(*st->segments));
+
+		if (!p)
+			return -ENOMEM;
+		st->segments = p;
+		st->segments_room = 2 * st->segments_room + 16;
+	}
+	st->segments[st->nr_segments++] = s;
+	return 0;
+}
+
+/*
+ * Is the newest segment one whose header never became durable? Then no record in it was
+ * acknowledged, and it is removed.
+ */
+static int header_never_durable(struct vr_store *st, uint64_t id, struct vr_err *e)
+{
+	struct vaio_rs_append a;
+	struct vr_file *f;
+	char name[VR_NAME];
+	int64_t size;
+	int err;
+
+	vr_segment_name(name, id);
+	err = st->io->ops->open(st->io, name, 0, &f);
+	if (err)
+		return vr_fail_errno(e, err, "%s", name);
+	size = st->io->ops->size(f);
+	for (int64_t at = 0; !err && at + (int64_t)sizeof(a) <= size; at += 512) {
+		err = st->io->ops->read(f, &a, sizeof(a), (uint64_t)at);
+		if (!err && le32toh(a.magic) == VAIO_RS_APPEND_MAGIC && le64toh(a.segment) == id)
+			err = vr_fail(e, -EBADMSG, "%s: its header is damaged, and there are records after it", name);
+	}
+	st->io->ops->close(f);
+	if (size < 0)
+		err = (int)size;
+	if (err)
+		return err == -EBADMSG ? err : vr_fail_errno(e, err, "%s", name);
+	return 0;
+}
+
+/* Finds the segments that are needed: back from the newest to the one with base_from + 1. */
+static int find_segments(struct vr_store *st, struct vr_err *e)
+{
+	struct ids l = { .suffix = ".seg" };
+	struct vr_state before;
+	unsigned int i, end;
+	int err = list_ids(st, "journal", &l, e);
+
+	if (!err && l.nr) {
+		err = vr_segment_header(st, l.id[l.nr - 1][0], &before, e);
+		if (err == -EBADMSG) {
+			char name[VR_NAME];
+
+			err = header_never_durable(st, l.id[l.nr - 1][0], e);
+			vr_segment_name(name, l.id[l.nr - 1][0]);
+			if (!err && st->o.write)
+				err = st->io->ops->remove(st->io, name);
+			if (!err)
+				l.nr--;
+		}
+	}
+	for (i = end = l.nr; i-- > 0 && !err;) {
+		if (end != l.nr && l.id[i + 1][0] != l.id[i][0] + 1)
+			break;
+		err = vr_segment_header(st, l.id[i][0], &before, e);
+		if (err)
+			break;
+		end = i;
+		if (before.last_seq <= st->super->base_from)
+			break;
+	}
+	if (!err && l.nr && before.last_seq > st->super->base_from)
+		err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " is missing: records after %" PRIu64 " are needed",
+			      l.id[end][0] - 1, st->super->base_from);
+	if (!err && !l.nr && st->super->next_segment > 1)
+		err = vr_fail(e, -EBADMSG, "the journal is missing");
+	for (i = end; i < l.nr && !err; i++) {
+		struct vr_segment *s;
+
+		err = vr_segment_header(st, l.id[i][0], &before, e);
+		if (err)
+			break;
+		s = vr_segment_new(l.id[i][0], &before);
+		if (!s || add_segment(st, s)) {
+			vr_segment_free(s);
+			err = vr_fail(e, -ENOMEM, "no memory");
+		}
+	}
+	/* What was applied before the last stop and not yet removed. */
+	for (i = 0; i < end && !err && st->o.write; i++) {
+		char name[VR_NAME];
+
+		vr_segment_name(name, l.id[i][0]);
+		err = st->io->ops->remove(st->io, name);
+		if (err)
+			vr_fail_errno(e, err, "%s", name);
+	}
+	free(l.id);
+	return err;
+}
+
+static int open_runs(struct vr_store *st, struct vr_err *e)
+{
+	struct ids l = { .suffix = ".run", .pairs = true };
+	uint64_t done = 0;
+	int err = list_ids(st, "index", &l, e);
+
+	for (unsigned int i = 0; i < l.nr && !err; i++) {
+		struct vr_run *run = NULL;
+		char name[VR_RUN_NAME];
+
+		/* Within an earlier one (a merge was cut after it), before the journal, or damaged: it goes. */
+		if (l.id[i][0] > done && st->nr_segments && l.id[i][1] >= st->segments[0]->id &&
+		    l.id[i][1] < vr_newest(st)->id) {
+			err = vr_run_open(st->io, st->super->store, l.id[i][0], l.id[i][1], &run, e);
+			if (err == -EBADMSG)
+				err = 0;
+		}
+		if (err)
+			break;
+		if (run) {
+			if (st->nr_runs == st->runs_room) {
+				void *p = realloc(st->runs, (2 * st->runs_room + 16) * sizeof(*st->runs));
+
+				if (!p) {
+					vr_run_close(run);
+					err = vr_fail(e, -ENOMEM, "no memory");
+					break;
+				}
+				st->runs = p;
+				st->runs_room = 2 * st->runs_room + 16;
+			}
+			st->runs[st->nr_runs++] = run;
+			done = run->last;
+		} else if (st->o.write) {
+			vr_run_name(name, l.id[i][0], l.id[i][1]);
+			err = st->io->ops->remove(st->io, name);
+			if (err)
+				vr_fail_errno(e, err, "%s", name);
+		}
+	}
+	free(l.id);
+	return err;
+}
+
+static bool in_a_run(const struct vr_store *st, uint64_t id)
+{
+	for (unsigned int i = 0; i < st->nr_runs; i++)
+		if (st->runs[i]->first <= id && id <= st->runs[i]->last)
+			return true;
+	return false;
+}
+
+/* Summaries of segments that are gone. */
+static int remove_old_sums(struct vr_store *st, struct vr_err *e)
+{
+	struct ids l = { .suffix = ".sum" };
+	int err = list_ids(st, "index", &l, e);
+
+	for (unsigned int i = 0; i < l.nr && !err; i++) {
+		char name[VR_NAME];
+
+		if (st->nr_segments && l.id[i][0] >= st->segments[0]->id)
+			break;
+		vr_sum_name(name, l.id[i][0]);
+		err = st->io->ops->remove(st->io, name);
+	}
+	free(l.id);
+	return err;
+}
+
+int vr_history_control(struct vr_history *h, const struct vaio_rs_control *c, const void *payload, struct vr_err *e)
+{
+	uint64_t previous = le64toh(c->previous_seq);
+
+	/* Records that are no controls came between. */
+	if (previous < h->now.last_seq || previous >= le64toh(c->record.seq))
+		return vr_fail(e, -EBADMSG, "control record %" PRIu64 " does not follow %" PRIu64,
+			       (uint64_t)le64toh(c->record.seq), h->now.last_seq);
+	if (previous && !h->now.stretch)
+		h->now.complete_seq = previous;
+	h->now.last_seq = previous;
+	return vr_history_record(h, &c->record, payload, e) ? -EBADMSG : 0;
+}
+
+struct loading {
+	struct vr_store *st;
+	struct vr_err *e;
+};
+
+static int load_control(void *arg, const struct vaio_rs_control *c, const void *payload)
+{
+	struct loading *l = arg;
+	struct vr_store *st = l->st;
+	uint32_t stretch = st->history->now.stretch;
+	int err;
+
+	err = vr_history_control(st->history, c, payload, l->e);
+	if (err)
+		return err;
+	if (stretch == st->history->now.stretch)
+		return 0;
+	if (vr_stretch_reserve(st, 1))
+		return vr_fail(l->e, -ENOMEM, "no memory");
+	vr_stretch_note(st, stretch ? st->history->now.last_seq : le64toh(c->previous_seq) + 1, &st->history->now);
+	return 0;
+}
+
+static int scan_with_stretches(struct vr_store *st, struct vr_segment *s, bool newest, bool *torn, struct vr_err *e)
+{
+	struct vr_history *copy = malloc(sizeof(*copy));
+	struct loading l = { st, e };
+	int err;
+
+	if (!copy)
+		return vr_fail(e, -ENOMEM, "no memory");
+	/* The scan checks against a copy; the controls that it found then move the real one. */
+	memcpy(copy, st->history, sizeof(*copy));
+	err = vr_segment_scan(st, s, copy, newest, torn, e);
+	if (!err)
+		err = vr_segment_controls(s, load_control, &l);
+	if (!err)
+		memcpy(st->history, copy, sizeof(*copy));
+	free(copy);
+	return err;
+}
+
+static int load_segment(struct vr_store *st, unsigned int i, bool *torn, struct vr_err *e)
+{
+	struct vr_segment *s = st->segments[i], *next = i + 1 < st->nr_segments ? st->segments[i + 1] : NULL;
+	bool in_base = next && next->before.last_seq <= st->super->base.now.last_seq;
+	struct loading l = { st, e };
+	int err;
+
+	*torn = false;
+	if (next && in_a_run(st, s->id) && !vr_sum_load(st, s, NULL)) {
+		if (in_base)
+			return 0;
+		err = vr_segment_controls(s, load_control, &l);
+		if (!err)
+			st->history->now = s->after;
+	} else if (in_base) {
+		/* Already in the base, or being applied: its controls are in the superblock. */
+		err = vr_segment_scan(st, s, NULL, false, torn, e);
+		if (!err && s->after.last_seq == next->before.last_seq)
+			s->after = next->before;
+		return err;
+	} else {
+		err = scan_with_stretches(st, s, !next, torn, e);
+	}
+	if (!err && next && !vr_state_equal(&st->history->now, &next->before))
+		err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " ends at record %" PRIu64 ", the next begins after %"
+			      PRIu64, s->id, st->history->now.last_seq, next->before.last_seq);
+	return err;
+}
+
+/* What was read may be in memory only: it is made durable before it is called so. */
+static int cut_tail(struct vr_store *st, bool torn, struct vr_err *e)
+{
+	struct vr_segment *s = vr_newest(st);
+	struct vr_io *io = st->io;
+	char name[VR_NAME];
+	int err;
+
+	vr_segment_name(name, s->id);
+	if (s->file)
+		io->ops->close(s->file);
+	s->file = NULL;
+	err = io->ops->open(io, name, VR_O_WRITE, &s->file);
+	if (!err && torn)
+		err = io->ops->truncate(s->file, s->length);
+	if (!err)
+		err = io->ops->sync(s->file);
+	if (!err)
+		err = io->ops->sync_dir(io, "journal");
+	return err ? vr_fail_errno(e, err, "%s", name) : 0;
+}
+
+static int load(struct vr_store *st, struct vr_err *e)
+{
+	bool torn = false;
+	int err = super_read(st, e);
+
+	if (!err && st->o.write) {
+		err = st->io->ops->open(st->io, "lock", VR_O_WRITE, &st->lock_file);
+		if (!err)
+			err = st->io->ops->lock(st->lock_file, false);
+		if (err)
+			return err == -EAGAIN ? vr_fail(e, err, "another process writes this store") :
+						vr_fail_errno(e, err, "lock");
+	}
+	if (!err)
+		err = find_segments(st, e);
+	if (!err)
+		err = open_runs(st, e);
+	if (!err && st->o.write)
+		err = remove_old_sums(st, e);
+	if (err)
+		return err;
+	st->resumed = st->super->base_from < st->super->base.now.last_seq;
+	memcpy(st->history, &st->super->base, sizeof(*st->history));
+	if (vr_stretch_reserve(st, 1))
+		return vr_fail(e, -ENOMEM, "no memory");
+	vr_stretch_note(st, st->history->now.last_seq, &st->history->now);
+	for (unsigned int i = 0; i < st->nr_segments && !err; i++)
+		err = load_segment(st, i, &torn, e);
+	if (!err && st->history->now.last_seq < st->super->base.now.last_seq)
+		err = vr_fail(e, -EBADMSG, "the journal ends at record %" PRIu64 ", the base has %" PRIu64,
+			      st->history->now.last_seq, st->super->base.now.last_seq);
+	if (err)
+		return err;
+	if (st->o.write && st->nr_segments)
+		err = cut_tail(st, torn, e);
+	if (!err && st->o.write && !st->nr_segments) {
+		struct vr_segment *s;
+
+		err = vr_segment_create(st, st->super->next_segment, &st->history->now, &s, e);
+		if (!err && add_segment(st, s)) {
+			vr_segment_free(s);
+			err = vr_fail(e, -ENOMEM, "no memory");
+		}
+	}
+	if (err)
+		return err;
+	if (st->nr_segments && vr_newest(st)->id >= st->super->next_segment)
+		st->super->next_segment = vr_newest(st)->id + 1;
+	st->durable = st->history->now;
+	for (unsigned int i = 0; i < st->nr_runs; i++)
+		st->index_bytes += st->runs[i]->len;
+	for (unsigned int i = 0; i < st->nr_segments; i++)
+		st->index_bytes += st->segments[i]->sum_len;
+	st->base_bytes = vr_base_bytes(st);
+	return 0;
+}
+
+int vr_store_open(struct vr_io *io, const struct vr_options *o, struct vr_store **out, struct vr_err *e)
+{
+	struct vr_store *st = calloc(1, sizeof(*st));
+	int err = st ? 0 : -ENOMEM;
+
+	if (!err) {
+		st->io = io;
+		st->o = *o;
+		if (!st->o.segment_bytes || st->o.segment_bytes > VAIO_RS_MAX_SEGMENT / 2)
+			st->o.segment_bytes = DEFAULT_SEGMENT;
+		if (st->o.merge < 2)
+			st->o.merge = 8;
+		pthread_mutex_init(&st->lock, NULL);
+		st->super = calloc(1, sizeof(*st->super));
+		st->history = calloc(1, sizeof(*st->history));
+		st->next = calloc(1, sizeof(*st->next));
+		st->unpacker = vr_unpacker_new();
+		if (!st->super || !st->history || !st->next || !st->unpacker)
+			err = -ENOMEM;
+	}
+	err = err ? vr_fail(e, err, "no memory") : load(st, e);
+	if (err) {
+		if (st)
+			st->io = NULL;
+		/* The caller keeps the io. */
+		for (unsigned int i = 0; st && i < st->nr_segments; i++)
+			vr_segment_free(st->segments[i]);
+		for (unsigned int i = 0; st && i < st->nr_runs; i++)
+			vr_run_close(st->runs[i]);
+		if (st)
+			st->nr_segments = st->nr_runs = 0;
+		if (st && st->super_file)
+			io->ops->close(st->super_file);
+		if (st && st->lock_file)
+			io->ops->close(st->lock_file);
+		if (st)
+			st->super_file = st->lock_file = NULL;
+		vr_store_close(st);
+		return err;
+	}
+	*out = st;
+	return 0;
+}
+
+void vr_store_close(struct vr_store *st)
+{
+	if (!st)
+		return;
+	for (unsigned int i = 0; i < st->nr_segments; i++)
+		vr_segment_free(st->segments[i]);
+	for (unsigned int i = 0; i < st->nr_runs; i++)
+		vr_run_close(st->runs[i]);
+	if (st->super_file)
+		st->io->ops->close(st->super_file);
+	if (st->lock_file)
+		st->io->ops->close(st->lock_file);
+	free(st->segments);
+	free(st->runs);
+	free(st->stretches);
+	free(st->super);
+	free(st->history);
+	free(st->next);
+	vr_unpacker_free(st->unpacker);
+	pthread_mutex_destroy(&st->lock);
+	if (st->io)
+		st->io->ops->free(st->io);
+	free(st);
+}
+
+/* --- taking batches ------------------------------------------------------------------------ */
+
+uint64_t vr_journal_bytes(const struct vr_store *st)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < st->nr_segments; i++)
+		sum += st->segments[i]->length;
+	return sum;
+}
+
+struct vr_segment *vr_segment_of(struct vr_store *st, uint32_t id)
+{
+	for (unsigned int i = st->nr_segments; i-- > 0;)
+		if ((uint32_t)st->segments[i]->id == id)
+			return st->segments[i];
+	return NULL;
+}
+
+static uint64_t reserve_of(const struct vr_store *st, uint64_t total)
+{
+	if (st->o.reserve_bytes)
+		return st->o.reserve_bytes;
+	return total / 20 > 1ULL << 30 ? total / 20 : 1ULL << 30;
+}
+
+/* Bytes that records may take now. */
+static uint64_t room(const struct vr_store *st, uint64_t *avail, uint64_t *reserve)
+{
+	uint64_t total = 0, used = vr_journal_bytes(st) + st->index_bytes + st->base_bytes, have, quota;
+
+	/* The index of what is not sealed yet will want its place too. */
+	for (unsigned int i = st->nr_segments; i-- > 0 && st->segments[i]->mem;)
+		used += st->segments[i]->mem->nr * sizeof(struct vaio_rs_key) * 33 / 32 + st->segments[i]->controls_len +
+			st->segments[i]->nr_batches * sizeof(struct vaio_rs_sum_batch) + 3 * VAIO_RS_PAGE;
+	*avail = 0;
+	if (st->io->ops->space(st->io, &total, avail))
+		*avail = 0;
+	*reserve = reserve_of(st, total);
+	have = *avail > *reserve ? *avail - *reserve : 0;
+	quota = st->super->quota_bytes;
+	if (quota && (used >= quota || quota - used < have))
+		have = used >= quota ? 0 : quota - used;
+	return have;
+}
+
+static int need_space(struct vr_store *st, uint64_t need, uint64_t have, bool resync, struct vr_err *e)
+{
+	pthread_mutex_lock(&st->lock);
+	st->need = need;
+	st->have = have;
+	st->need_resync = resync;
+	pthread_mutex_unlock(&st->lock);
+	return vr_fail(e, -ENOSPC, resync ? "a resync needs %" PRIu64 " bytes, there are %" PRIu64 :
+		       "%" PRIu64 " bytes are needed, there are %" PRIu64, need, have);
+}
+
+static int count_entry(void *arg, const struct vr_entry *en)
+{
+	(void)en;
+	*(uint64_t *)arg += sizeof(struct vaio_rs_key);
+	return 0;
+}
+
+/* A resync must fit beside the last good point. */
+static int check_space(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+{
+	/* With the index's entries, and the pages around them when a segment is closed. */
+	uint64_t avail, reserve, have = room(st, &avail, &reserve), need = b->length + 8 * VAIO_RS_PAGE;
+
+	for (unsigned int i = 0; i < b->nr_records; i++)
+		vr_index_cut(&b->records[i], 0, 1, count_entry, &need);
+	if (have < need)
+		return need_space(st, need, have, false, e);
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		struct vaio_rw_resync s;
+
+		if (le16toh(b->records[i].type) != VAIO_RW_R_RESYNC_BEGIN)
+			continue;
+		memcpy(&s, vr_batch_payload(b, raw, i), sizeof(s));
+		if (le32toh(s.kind) == VAIO_RW_S_COMPARE || !st->history->now.complete_seq)
+			continue;	/* not known, or nothing to be kept beside it */
+		if (have < le64toh(s.bytes))
+			return need_space(st, le64toh(s.bytes), have, true, e);
+	}
+	return 0;
+}
+
+/* Closes the newest segment and begins the next. */
+static int rotate(struct vr_store *st, struct vr_err *e)
+{
+	struct vr_segment *old = vr_newest(st), *s;
+	int err = st->io->ops->sync(old->file);
+
+	if (err) {
+		st->failed = true;
+		return vr_fail_errno(e, err, "journal segment %" PRIx64, old->id);
+	}
+	err = vr_segment_create(st, old->id + 1, &st->history->now, &s, e);
+	if (err)
+		return err;
+	pthread_mutex_lock(&st->lock);
+	err = add_segment(st, s);
+	if (!err)
+		st->super->next_segment = s->id + 1;
+	pthread_mutex_unlock(&st->lock);
+	if (err) {
+		vr_segment_free(s);
+		return vr_fail(e, err, "no memory");
+	}
+	return 0;
+}
+
+static int write_append(struct vr_store *st, struct vr_segment *s, const struct vr_batch *b, uint64_t at, struct vr_err *e)
+{
+	struct vaio_rs_append a = { .magic = htole32(VAIO_RS_APPEND_MAGIC) };
+	int err;
+
+	a.length = htole32((uint32_t)b->length);
+	a.segment = htole64(s->id);
+	a.offset = htole64(at);
+	a.durable_seq = htole64(st->durable.last_seq);
+	a.received_ns = htole64(st->io->ops->now_ns(st->io));
+	a.first_seq = htole64(b->first_seq);
+	a.last_seq = htole64(b->last_seq);
+	a.crc = htole32(vr_crc32c(0, (char *)&a + 8, sizeof(a) - 8));
+	err = st->io->ops->write(s->file, &a, sizeof(a), at);
+	if (!err)
+		err = st->io->ops->write(s->file, b->header, b->length, at + sizeof(a));
+	if (!err)
+		return 0;
+	/* Nothing of it may stay: a later, shorter batch would leave its end behind. */
+	if (st->io->ops->truncate(s->file, s->length))
+		st->failed = true;
+	if (err == -ENOSPC || err == -EDQUOT)
+		return need_space(st, b->length, 0, false, e);
+	st->failed = true;
+	return vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
+}
+
+/* Pinned checkpoints are pins of the store before they are acknowledged. */
+static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+{
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		struct vaio_rw_checkpoint c;
+		struct vr_point p = { .seq = b->first_seq + i };
+		int err;
+
+		if (le16toh(b->records[i].type) != VAIO_RW_R_CHECKPOINT)
+			continue;
+		memcpy(&c, vr_batch_payload(b, raw, i), sizeof(c));
+		if (!(le32toh(c.flags) & VAIO_RW_CF_PIN))
+			continue;
+		p.time_ns = le64toh(b->records[i].time_ns);
+		p.kind = le32toh(c.kind);
+		memcpy(p.name, c.name, sizeof(p.name));
+		err = vr_mark_add(st, &p, true, e);
+		if (err && err != -EEXIST)
+			return err;
+	}
+	return 0;
+}
+
+/* Adds what the batch changes to the lists in memory; cannot fail. */
+static void note_stretches(struct vr_store *st, const struct vr_batch *b)
+{
+	struct vr_state s = st->history->now;
+
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		uint16_t type = le16toh(b->records[i].type);
+		uint32_t old = s.stretch;
+		uint64_t previous = s.last_seq;
+
+		s.last_seq = b->first_seq + i;
+		s.time_ns = le64toh(b->records[i].time_ns);
+		if (type == VAIO_RW_R_GAP)
+			s.stretch |= VAIO_RS_S_GAP;
+		else if (type == VAIO_RW_R_RESYNC_BEGIN)
+			s.stretch |= VAIO_RS_S_RESYNC;
+		else if (type == VAIO_RW_R_RESYNC_END)
+			s.stretch = 0;
+		if (s.stretch != old)
+			vr_stretch_note(st, old ? s.last_seq : previous + 1, &s);
+	}
+}
+
+int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_err *e)
+{
+	struct vr_batch *b;
+	struct vr_segment *s;
+	const uint8_t *raw;
+	uint64_t at;
+	int err;
+
+	if (st->failed)
+		return vr_fail(e, -EIO, "the store failed and has to be opened again");
+	b = malloc(sizeof(*b));
+	if (!b)
+		return vr_fail(e, -ENOMEM, "no memory");
+	err = vr_batch_parse(buf, len, b, e);
+	if (!err && memcmp(b->header->group, st->super->group, sizeof(b->header->group)))
+		err = vr_fail(e, -EPROTO, "batch: of another group");
+	if (!err && (st->super->role != VAIO_RS_REPLICA || st->super->failover != VAIO_RS_READY))
+		err = vr_fail(e, -EPERM, "the replica was taken into use and takes no records");
+	if (!err)
+		err = vr_batch_unpack(st->unpacker, b, &raw, e);
+	if (!err) {
+		memcpy(st->next, st->history, sizeof(*st->next));
+		err = vr_batch_follow(b, raw, st->next, e);
+	}
+	if (!err)
+		err = check_space(st, b, raw, e);
+	if (!err)
+		err = pin_checkpoints(st, b, raw, e);
+	if (err)
+		goto out;
+	s = vr_newest(st);
+	if (s->first_seq && (s->length + b->length > st->o.segment_bytes || s->mem->nr > MAX_ENTRIES)) {
+		err = rotate(st, e);
+		if (err == -ENOSPC || err == -EDQUOT)
+			err = need_space(st, b->length, 0, false, e);
+		if (err)
+			goto out;
+		s = vr_newest(st);
+	}
+	at = (s->length + 511) & ~(uint64_t)511;
+	pthread_mutex_lock(&st->lock);
+	err = vr_segment_reserve(s, b, raw);
+	if (!err)
+		err = vr_stretch_reserve(st, b->nr_records);
+	pthread_mutex_unlock(&st->lock);
+	if (err) {
+		err = vr_fail(e, err, "no memory for the index");
+		goto out;
+	}
+	err = write_append(st, s, b, at, e);
+	if (err)
+		goto out;
+	pthread_mutex_lock(&st->lock);
+	vr_segment_note(st, s, b, raw, at, &st->next->now);
+	note_stretches(st, b);
+	memcpy(st->history, st->next, sizeof(*st->history));
+	st->need = st->have = 0;
+	st->need_resync = false;
+	pthread_mutex_unlock(&st->lock);
+out:
+	free(b);
+	return err;
+}
+
+int vr_store_commit(struct vr_store *st, struct vr_err *e)
+{
+	struct vr_state target = st->history->now;
+	int err;
+
+	if (st->failed)
+		return vr_fail(e, -EIO, "the store failed and has to be opened again");
+	/* Older segments were synced when they were closed. */
+	err = st->io->ops->sync(vr_newest(st)->file);
+	if (err) {
+		/* What the disk has of it is not known any more: nothing of it is acknowledged. */
+		st->failed = true;
+		return vr_fail_errno(e, err, "journal segment %" PRIx64, vr_newest(st)->id);
+	}
+	pthread_mutex_lock(&st->lock);
+	st->durable = target;
+	pthread_mutex_unlock(&st->lock);
+	return 0;
+}
+
+/* --- asking and setting --------------------------------------------------------------------- */
+
+void vr_store_info(struct vr_store *st, struct vr_info *info)
+{
+	struct vr_super *s = st->super;
+
+	memset(info, 0, sizeof(*info));
+	pthread_mutex_lock(&st->lock);
+	memcpy(info->store, s->store, sizeof(info->store));
+	memcpy(info->group, s->group, sizeof(info->group));
+	memcpy(info->source, s->source, sizeof(info->source));
+	memcpy(info->ring, s->ring, sizeof(info->ring));
+	memcpy(info->group_name, s->group_name, sizeof(info->group_name));
+	memcpy(info->source_name, s->source_name, sizeof(info->source_name));
+	memcpy(info->held_by, st->held_by, sizeof(info->held_by));
+	info->role = s->role;
+	info->failover = s->failover;
+	info->connection = s->connection;
+	info->base = s->base.now;
+	info->durable = st->durable;
+	if (st->history->nr_generations)
+		info->generation = st->history->generations[st->history->nr_generations - 1];
+	for (unsigned int i = 0; i < st->history->nr_members; i++)
+		info->nr_members += !st->history->members[i].removed;
+	info->nr_segments = st->nr_segments;
+	info->nr_runs = st->nr_runs;
+	info->nr_views = st->nr_views;
+	info->applying = s->base_from < s->base.now.last_seq;
+	info->failed = st->failed;
+	info->journal_bytes = vr_journal_bytes(st);
+	info->index_bytes = st->index_bytes;
+	info->base_bytes = st->base_bytes;
+	info->quota_bytes = s->quota_bytes;
+	info->retain_ns = s->retain_ns;
+	info->retain_bytes = s->retain_bytes;
+	info->need = st->need;
+	info->have = st->have;
+	info->need_resync = st->need_resync;
+	room(st, &info->free_bytes, &info->reserve_bytes);
+	pthread_mutex_unlock(&st->lock);
+}
+
+struct vr_history *vr_store_history(struct vr_store *st)
+{
+	struct vr_history *h = malloc(sizeof(*h));
+
+	if (!h)
+		return NULL;
+	pthread_mutex_lock(&st->lock);
+	memcpy(h, st->history, sizeof(*h));
+	pthread_mutex_unlock(&st->lock);
+	return h;
+}
+
+int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uint64_t quota, struct vr_err *e)
+{
+	int err;
+
+	pthread_mutex_lock(&st->lock);
+	st->super->retain_ns = ns;
+	st->super->retain_bytes = bytes;
+	st->super->quota_bytes = quota;
+	err = vr_super_write(st, e);
+	pthread_mutex_unlock(&st->lock);
+	return err;
+}
+
+int vr_store_set_source(struct vr_store *st, const uint8_t *host, const char *host_name, const uint8_t *ring,
+			uint64_t connection, struct vr_err *e)
+{
+	int err;
+
+	pthread_mutex_lock(&st->lock);
+	memcpy(st->super->source, host, VAIO_RW_ID_LEN);
+	memset(st->super->source_name, 0, sizeof(st->super->source_name));
+	snprintf(st->super->source_name, sizeof(st->super->source_name), "%s", host_name);
+	memcpy(st->super->ring, ring, VAIO_RW_ID_LEN);
+	st->super->connection = connection;
+	err = vr_super_write(st, e);
+	pthread_mutex_unlock(&st->lock);
+	return err;
+}
+
+static int find_client(const struct vr_super *s, const char *subject)
+{
+	for (unsigned int i = 0; i < s->nr_clients; i++)
+		if (!strcmp(s->clients[i], subject))
+			return (int)i;
+	return -1;
+}
+
+bool vr_store_has_client(struct vr_store *st, const char *subject)
+{
+	bool has;
+
+	pthread_mutex_lock(&st->lock);
+	has = find_client(st->super, subject) >= 0;
+	pthread_mutex_unlock(&st->lock);
+	return has;
+}
+
+unsigned int vr_store_clients(struct vr_store *st, char (*out)[VAIO_RW_TEXT_LEN], unsigned int room)
+{
+	unsigned int nr;
+
+	pthread_mutex_lock(&st->lock);
+	nr = st->super->nr_clients < room ? st->super->nr_clients : room;
+	memcpy(out, st->super->clients, nr * sizeof(*out));
+	pthread_mutex_unlock(&st->lock);
+	return nr;
+}
+
+int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e)
+{
+	struct vr_super *s = st->super;
+	int i, err = 0;
+
+	if (!*subject || strlen(subject) >= VAIO_RW_TEXT_LEN)
+		return vr_fail(e, -EINVAL, "the subject name '%.40s' has not 1 to %d bytes", subject, VAIO_RW_TEXT_LEN - 1);
+	pthread_mutex_lock(&st->lock);
+	i = find_client(s, subject);
+	if (add && i < 0 && s->nr_clients == VAIO_RS_MAX_CLIENTS) {
+		err = vr_fail(e, -E2BIG, "the group has %u clients already", VAIO_RS_MAX_CLIENTS);
+	} else if (add && i < 0) {
+		memset(s->clients[s->nr_clients], 0, sizeof(*s->clients));
+		memcpy(s->clients[s->nr_clients++], subject, strlen(subject));
+		err = vr_super_write(st, e);
+	} else if (!add && i < 0) {
+		err = vr_fail(e, -ENOENT, "'%.150s' is no client of the group", subject);
+	} else if (!add) {
+		memmove(s->clients[i], s->clients[i + 1], (s->nr_clients - (unsigned int)i - 1) * sizeof(*s->clients));
+		s->nr_clients--;
+		err = vr_super_write(st, e);
+	}
+	pthread_mutex_unlock(&st->lock);
+	return err;
+}
+
+int vr_store_check(struct vr_store *st, const struct vaio_rw_record *r, const uint8_t hash[VAIO_RW_HASH_LEN],
+		   struct vr_err *e)
+{
+	uint64_t len = le64toh(r->length);
+	uint8_t got[VAIO_RW_HASH_LEN];
+	struct vr_view *v;
+	void *buf;
+	int err;
+
+	buf = len <= VAIO_RW_MAX_CHECK ? malloc(len) : NULL;
+	if (!buf)
+		return vr_fail(e, -ENOMEM, "no memory to compare %" PRIu64 " bytes", len);
+	err = vr_view_open(st, le64toh(r->seq) - 1, &v, e);
+	if (!err) {
+		err = vr_view_read(v, le16toh(r->member), buf, len, le64toh(r->offset), e);
+		vr_view_close(v);
+	}
+	if (!err)
+		gcry_md_hash_buffer(GCRY_MD_BLAKE2S_256, got, buf, len);
+	free(buf);
+	return err ? err : !memcmp(got, hash, sizeof(got));
+}
