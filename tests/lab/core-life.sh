@@ -250,7 +250,8 @@ wait_for 60 parked v1 probe-qos 1
 echo 1 >/sys/module/vaio_probe/parameters/stuck
 dmsetup message v1 0 probe-qos set release all &
 message=$!
-check 'a filter hangs in set() with an io parked' wait_for 60 test "$(ps -o stat= "$message" | cut -c1)" = D
+waits() { [[ $(ps -o stat= "$1") == D* ]]; }
+check 'a filter hangs in set() with an io parked' wait_for 60 waits "$message"
 check 'the other disk answers status' timeout 60 dmsetup status v2
 check 'the other disk works' timeout 60 dd if="$WORK/block" of=/dev/mapper/v2 bs=4096 count=1 oflag=direct conv=notrunc status=none
 check 'the other disk is reloaded' timeout 60 bash -c "
