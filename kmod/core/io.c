@@ -367,7 +367,11 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 			return -EBUSY;
 		atomic_inc(&slot->paced);
 	}
-	/* What goes down later is charged to who submits now; device-mapper leaves that to us. */
+	/*
+	 * Own I/O that serves it is charged to whoever submits it now: a clone has
+	 * no cgroup until it gets its device. The clone itself gets the right one
+	 * from dm_submit_bio_remap().
+	 */
 	if (!(io->flags & VAIO_IO_UNWINDING))
 		bio_associate_blkg(io->clone);
 	io->next = next_hook(slot, io);
