@@ -407,6 +407,14 @@ void vaio_disk_recovered(struct vaio_disk *disk);
 /* The disk's own WQ_MEM_RECLAIM queue: dispatch parked ios and own I/O from here. */
 struct workqueue_struct *vaio_disk_wq(const struct vaio_disk *disk);
 
+/*
+ * The disk's sidecar (sidecar.h), NULL when it has none. Valid from start() to
+ * the end of stop(), for the slot's own workers too; @unclean, when not NULL,
+ * says whether its last owner left it without releasing it, and stays so until
+ * the sidecar is closed.
+ */
+struct vaio_sidecar *vaio_slot_sidecar(const struct vaio_slot *slot, bool *unclean);
+
 /* --- ios ---------------------------------------------------------------- */
 
 /**
@@ -427,6 +435,18 @@ struct workqueue_struct *vaio_disk_wq(const struct vaio_disk *disk);
  * can happen to ASYNC; complete() that passes what has failed does not meet it.
  */
 int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why);
+
+/**
+ * vaio_io_defer_again - what a deferred io waits for has changed
+ * @io: deferred by the caller, not yet given back
+ * @why: what it waits for from now on
+ *
+ * As vaio_io_defer(), and under the same lock.
+ *
+ * Return: 0; -EBUSY: the slot is quiesced, which allows no new PACED ios: the io
+ * is deferred as it was.
+ */
+int vaio_io_defer_again(struct vaio_io *io, enum vaio_defer why);
 
 /**
  * vaio_io_continue - let a deferred io go on, down or up

@@ -385,6 +385,24 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 }
 EXPORT_SYMBOL_GPL(vaio_io_defer);
 
+int vaio_io_defer_again(struct vaio_io *io, enum vaio_defer why)
+{
+	struct vaio_slot *slot = io->owner;
+
+	if (why == io->defer)
+		return 0;
+	if (why == VAIO_PACED) {
+		if (READ_ONCE(slot->quiesced))
+			return -EBUSY;
+		atomic_inc(&slot->paced);
+	}
+	if (io->defer == VAIO_PACED)
+		atomic_dec(&slot->paced);
+	io->defer = why;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vaio_io_defer_again);
+
 /* The owner gives the io back. */
 static void undefer(struct vaio_io *io)
 {

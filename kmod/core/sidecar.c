@@ -502,13 +502,13 @@ int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on)
 {
 	return set_flag(sc, VAIO_SC_F_MUST_COMPARE, on);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_must_compare);
+EXPORT_SYMBOL_GPL(vaio_sidecar_set_must_compare);
 
 int vaio_sidecar_set_source_damaged(struct vaio_sidecar *sc, bool on)
 {
 	return set_flag(sc, VAIO_SC_F_SOURCE_DAMAGED, on);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_source_damaged);
+EXPORT_SYMBOL_GPL(vaio_sidecar_set_source_damaged);
 
 int vaio_sidecar_set_alone(struct vaio_sidecar *sc, bool on)
 {
@@ -524,7 +524,7 @@ int vaio_sidecar_set_alone(struct vaio_sidecar *sc, bool on)
 	}
 	return end(sc);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_alone);
+EXPORT_SYMBOL_GPL(vaio_sidecar_set_alone);
 
 int vaio_sidecar_set_cache(struct vaio_sidecar *sc, const u8 *cache_uuid, u64 generation)
 {
@@ -544,7 +544,7 @@ int vaio_sidecar_set_cache(struct vaio_sidecar *sc, const u8 *cache_uuid, u64 ge
 	}
 	return end(sc);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_set_cache);
+EXPORT_SYMBOL_GPL(vaio_sidecar_set_cache);
 
 int vaio_sidecar_check_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reason, size_t len)
 {
@@ -579,24 +579,25 @@ u32 vaio_sidecar_flags(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->sb.flags);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_flags);
+EXPORT_SYMBOL_GPL(vaio_sidecar_flags);
 
 bool vaio_sidecar_owned(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->owned);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_owned);
+EXPORT_SYMBOL_GPL(vaio_sidecar_owned);
 
 bool vaio_sidecar_failed(const struct vaio_sidecar *sc)
 {
 	return READ_ONCE(sc->failed);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_failed);
+EXPORT_SYMBOL_GPL(vaio_sidecar_failed);
 
 const char *vaio_sidecar_path(const struct vaio_sidecar *sc)
 {
 	return sc->path;
 }
+EXPORT_SYMBOL_GPL(vaio_sidecar_path);
 
 struct block_device *vaio_sidecar_bdev(const struct vaio_sidecar *sc)
 {
@@ -609,7 +610,7 @@ const struct vaio_sc_region *vaio_sidecar_region(const struct vaio_sidecar *sc, 
 		return NULL;
 	return &sc->region[type];
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_region);
+EXPORT_SYMBOL_GPL(vaio_sidecar_region);
 
 void vaio_sidecar_get(struct vaio_sidecar *sc, struct vaio_sc_super *out)
 {
@@ -617,7 +618,7 @@ void vaio_sidecar_get(struct vaio_sidecar *sc, struct vaio_sc_super *out)
 	*out = sc->sb;
 	mutex_unlock(&sc->lock);
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_get);
+EXPORT_SYMBOL_GPL(vaio_sidecar_get);
 
 /* --- pages of regions ---------------------------------------------------- */
 
@@ -646,7 +647,7 @@ int vaio_sidecar_read(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, voi
 	}
 	return err;
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_read);
+EXPORT_SYMBOL_GPL(vaio_sidecar_read);
 
 /* Checks and seals; gives the place on the device, or a negative error. */
 static s64 prepare_write(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, void *page)
@@ -673,7 +674,7 @@ int vaio_sidecar_write(struct vaio_sidecar *sc, u32 type, u32 map, u64 index, vo
 		write_failed(sc, err);
 	return err;
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_write);
+EXPORT_SYMBOL_GPL(vaio_sidecar_write);
 
 int vaio_sidecar_flush(struct vaio_sidecar *sc)
 {
@@ -683,7 +684,7 @@ int vaio_sidecar_flush(struct vaio_sidecar *sc)
 		write_failed(sc, err);
 	return err;
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_flush);
+EXPORT_SYMBOL_GPL(vaio_sidecar_flush);
 
 static void write_end_io(struct bio *bio)
 {
@@ -709,4 +710,4 @@ int vaio_sidecar_write_async(struct vaio_sidecar *sc, u32 type, u32 map, u64 ind
 	submit_bio(&io->bio);
 	return 0;
 }
-VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_write_async);
+EXPORT_SYMBOL_GPL(vaio_sidecar_write_async);

@@ -3,8 +3,10 @@
  * Sidecars: a disk's metadata on a device of its own.
  *
  * All functions may sleep and wait for I/O of the sidecar's device, unless they
- * say otherwise; none may be called from a filter's hooks, from netlink or from
- * a message handler. "reason" receives one sentence that names the device.
+ * say otherwise. Filters get it with vaio_slot_sidecar(), and may call those that
+ * set conditions, look, and read and write pages, from start(), stop() and their
+ * workers; never from another hook. None may be called from netlink or from a
+ * message handler. "reason" receives one sentence that names the device.
  */
 #ifndef _VAIO_SIDECAR_H
 #define _VAIO_SIDECAR_H

@@ -314,13 +314,32 @@ static void sidecar_end(struct vaio_disk *disk)
 {
 	if (!disk->sidecar)
 		return;
-	vaio_sidecar_release(disk->sidecar);
+	/* "clean" says that the backing device has all, durably */
+	if (!disk->flush_failed)
+		vaio_sidecar_release(disk->sidecar);
 	vaio_sidecar_close(disk->sidecar);
 	mutex_lock(&disk->lock);
 	disk->sidecar = NULL;
 	disk->sidecar_path[0] = '\0';
 	mutex_unlock(&disk->lock);
+	disk->unclean = false;
+	disk->flush_failed = false;
 }
+
+/**
+ * vaio_slot_sidecar - the sidecar of a slot's disk
+ * @slot: the slot
+ * @unclean: NULL, or is told whether the last owner did not release it
+ *
+ * From start() to stop(). Return: the sidecar or NULL.
+ */
+struct vaio_sidecar *vaio_slot_sidecar(const struct vaio_slot *slot, bool *unclean)
+{
+	if (unclean)
+		*unclean = slot->disk->unclean;
+	return slot->disk->sidecar;
+}
+EXPORT_SYMBOL_GPL(vaio_slot_sidecar);
 
 /* Open and verify; changes nothing on it. */
 static int sidecar_check(struct vaio_stack *stack, struct transition *t)
@@ -378,9 +397,18 @@ static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 		stack->standby = true;
 		return 0;
 	}
-	if (!r && unclean)
+	if (!r && unclean) {
+		disk->unclean = true;
 		pr_notice("vaio: disk '%s': sidecar %s was not released by its last owner\n",
 			  disk->name, stack->sidecar_path);
+	}
+	/* nobody will note in the bitmap what is written from now on */
+	if (!r && !stack->cfg[VAIO_CLASS_REPLICATION]) {
+		r = vaio_sidecar_set_must_compare(disk->sidecar, true);
+		if (r)
+			snprintf(t->reason, sizeof(t->reason), "sidecar %s cannot be written (error %d)",
+				 stack->sidecar_path, r);
+	}
 	return r ?: vaio_sidecar_grow(disk->sidecar, stack->geo.sectors, t->reason,
 				      sizeof(t->reason));
 }
@@ -764,6 +792,8 @@ void vaio_stack_postsuspend(struct vaio_stack *stack)
 		for_each_class_down(c)
 			if (disk->slots[c])
 				slot_stop(disk->slots[c]);
+		if (disk->sidecar && !stack->standby)
+			disk->flush_failed = blkdev_issue_flush(stack->bdev) != 0;
 		mutex_lock(&disk->lock);
 		disk->stack = NULL;
 		mutex_unlock(&disk->lock);
