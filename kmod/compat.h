@@ -172,4 +172,44 @@ static inline void vaio_limits_no_write_zeroes(struct queue_limits *lim)
 #endif
 }
 
+/* --- eventfd ----------------------------------------------------------------- */
+
+#include <linux/eventfd.h>
+
+/* Counts by one; it takes no number since 6.8. */
+static inline void vaio_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#ifdef HAVE_EVENTFD_SIGNAL_ONE
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* --- memory mappings ----------------------------------------------------------- */
+
+#include <linux/mm.h>
+
+/* Flags of a mapping that is being made are set through functions since 6.3. */
+#ifndef HAVE_VM_FLAGS_SET
+static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set, unsigned long clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#endif
+
+/* --- hashes ---------------------------------------------------------------------- */
+
+#include <crypto/blake2s.h>
+
+/* BLAKE2s-256 without a key; the order of the arguments is another one since 6.18. */
+static inline void vaio_blake2s(const u8 *data, size_t len, u8 digest[32])
+{
+#ifdef HAVE_BLAKE2S_CTX
+	blake2s(NULL, 0, data, len, digest, 32);
+#else
+	blake2s(digest, data, NULL, 32, len, 0);
+#endif
+}
+
 #endif /* _VAIO_COMPAT_H */

@@ -38,3 +38,8 @@ vaio-probes += $(call vaio-probe,HAVE_BDEV_ROT,include/linux/blkdev.h,inline boo
 
 # hrtimer_setup() instead of hrtimer_init()
 vaio-probes += $(call vaio-probe,HAVE_HRTIMER_SETUP,include/linux/hrtimer.h,void hrtimer_setup\b)
+
+# eventfd_signal(ctx), vm_flags_mod(), blake2s(key, ..., out)
+vaio-probes += $(call vaio-probe,HAVE_EVENTFD_SIGNAL_ONE,include/linux/eventfd.h,void eventfd_signal[(]struct eventfd_ctx .ctx[)])
+vaio-probes += $(call vaio-probe,HAVE_VM_FLAGS_SET,include/linux/mm.h,vm_flags_mod)
+vaio-probes += $(call vaio-probe,HAVE_BLAKE2S_CTX,include/crypto/blake2s.h,struct blake2s_ctx [{])

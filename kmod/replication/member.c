@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A disk that can be replicated: the life of the filter's slot, and its way into
+ * a group and out of it.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include "repl.h"
+
+/* --- tables ------------------------------------------------------------------ */
+
+static void repl_unparse(struct vaio_slot_cfg *cfg)
+{
+	kfree(cfg->priv);
+	cfg->priv = NULL;
+}
+
+static int repl_parse(struct vaio_slot_cfg *cfg, char **error)
+{
+	cfg->priv = kzalloc(sizeof(struct repl_table), GFP_KERNEL);
+	if (!cfg->priv) {
+		*error = "no memory";
+		return -ENOMEM;
+	}
+	cfg->max_io_sectors = REPL_MAX_SECTORS;
+	return repl_table_parse(cfg, cfg->priv, error);
+}
+
+/* --- groups ------------------------------------------------------------------- */
+
+/* Into a group that is locked by config. */
+static int join(struct repl_group *g, struct repl_member *m)
+{
+	int id;
+
+	for (id = 0; id < VAIO_REPL_MEMBERS && g->member[id]; id++)
+		;
+	if (id == VAIO_REPL_MEMBERS)
+		return -ENOSPC;
+	spin_lock_irq(&g->lock);
+	spin_lock(&m->lock);
+	kref_get(&g->ref);
+	m->id = id;
+	m->captured = 0;
+	m->capturing = false;
+	m->leaving = false;
+	g->member[id] = m;
+	rcu_assign_pointer(m->group, g);
+	spin_unlock(&m->lock);
+	repl_update_state(g);
+	repl_changed(g);
+	spin_unlock_irq(&g->lock);
+	return 0;
+}
+
+static int join_by_name(struct repl_member *m, const char *name, char **error)
+{
+	struct repl_group *g = repl_group_find(name);
+	int err = -ENOENT;
+
+	if (g) {
+		mutex_lock(&g->config);
+		if (!g->dead)
+			err = join(g, m);
+		mutex_unlock(&g->config);
+		repl_group_put(g);
+	}
+	if (err == -ENOENT)
+		*error = vaio_cfg_error(NULL, "group: there is no group '%s'; `vaioctl group create %s` makes it",
+					name, name);
+	else if (err)
+		*error = vaio_cfg_error(NULL, "group: group '%s' has %d disks already, the most there may be",
+					name, VAIO_REPL_MEMBERS);
+	return err;
+}
+
+/*
+ * The ring's records are none of the disk's any more: what is not acknowledged is
+ * dirty. Writes that waited for the replica are put on @done. The group is locked.
+ */
+static void disown_records(struct repl_group *g, struct repl_member *m, struct list_head *done)
+{
+	u64 seq;
+
+	for (seq = g->ring.retired + 1; seq < g->ring.next; seq++) {
+		struct repl_rec *rec = ring_rec(&g->ring, seq);
+		struct repl_io *r = rec->waiter;
+
+		if (rec->member != m->id)
+			continue;
+		if (seq > g->ring.durable && rec->slot == REPL_NO_SLOT) {
+			spin_lock(&m->lock);
+			repl_mark_lacking(m, rec->first, rec->sectors);
+			spin_unlock(&m->lock);
+		}
+		if (r) {
+			rec->waiter = NULL;
+			g->waiters--;
+			m->captured--;
+			list_add_tail(&r->range.entry, done);
+		}
+	}
+}
+
+/* Capture of the disk ends. The group is locked. */
+static void begin_leaving(struct repl_group *g, struct repl_member *m, struct list_head *done)
+{
+	m->leaving = true;
+	m->capturing = false;
+	spin_lock(&m->lock);
+	track_back_all(&m->track);
+	spin_unlock(&m->lock);
+	disown_records(g, m, done);
+	repl_unstall(g);
+}
+
+/* Out of the group. Nothing of the disk is in its hands. */
+static void leave(struct repl_group *g, struct repl_member *m, bool for_good)
+{
+	u64 seq;
+	u32 i;
+
+	/* where the table put it; it does not go back there by itself */
+	m->want[0] = '\0';
+	mutex_lock(&g->config);
+	spin_lock_irq(&g->lock);
+	/* the index may become another disk's before its last record is retired */
+	for (seq = g->ring.retired + 1; seq < g->ring.next; seq++)
+		if (ring_rec(&g->ring, seq)->member == m->id)
+			ring_rec(&g->ring, seq)->member = REPL_NO_MEMBER;
+	if (g->state != VAIO_REPL_S_TRACKING)
+		repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, for_good);
+	g->member[m->id] = NULL;
+	spin_lock(&m->lock);
+	/* another group has other sequences */
+	for (i = 0; m->loaded && i < m->intent.cap; i++)
+		m->intent.slot[i].seq = 0;
+	/* what was spilled is dirty now, or acknowledged */
+	if (m->loaded) {
+		track_spill_end(&m->track, 1);
+		track_spill_drop(&m->track, U64_MAX);
+	}
+	m->lost = false;
+	m->leaving = false;
+	rcu_assign_pointer(m->group, NULL);
+	spin_unlock(&m->lock);
+	repl_update_state(g);
+	repl_changed(g);
+	spin_unlock_irq(&g->lock);
+	mutex_unlock(&g->config);
+	repl_group_put(g);
+}
+
+/* From the disk's worker, whenever something that held it up is over. */
+void repl_member_leave(struct repl_member *m)
+{
+	struct repl_group *g = rcu_dereference_protected(m->group, true /* leaving */);
+	bool ready;
+
+	spin_lock_irq(&g->lock);
+	ready = !m->captured;
+	spin_unlock_irq(&g->lock);
+	if (ready && !repl_resync_busy(m))
+		leave(g, m, true);
+}
+
+static void end_all(struct list_head *done)
+{
+	struct repl_io *r, *next;
+
+	list_for_each_entry_safe(r, next, done, range.entry)
+		vaio_io_continue(r->io);
+}
+
+int repl_member_move(struct repl_member *m, const char *name, char **error)
+{
+	struct repl_group *g;
+	LIST_HEAD(done);
+	int err = 0;
+
+	rcu_read_lock();
+	g = rcu_dereference(m->group);
+	if (g && !kref_get_unless_zero(&g->ref))
+		g = NULL;
+	rcu_read_unlock();
+	if (strcmp(name, "none")) {
+		if (!g)
+			return join_by_name(m, name, error);
+		*error = vaio_cfg_error(NULL, "group: the disk is in group '%s'; it has to leave that first (none)",
+					g->name);
+		err = -EBUSY;
+	} else if (!g) {
+		*error = "group: the disk is in no group";
+		err = -ENOENT;
+	} else if (!READ_ONCE(m->running)) {
+		*error = "group: the disk is suspended and cannot leave its group now";
+		err = -EBUSY;
+	} else {
+		spin_lock_irq(&g->lock);
+		begin_leaving(g, m, &done);
+		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+		spin_unlock_irq(&g->lock);
+		end_all(&done);
+	}
+	if (g)
+		repl_group_put(g);
+	return err;
+}
+
+/* group->lock held */
+const char *repl_member_state(struct repl_member *m)
+{
+	if (!m->running)
+		return "down";
+	if (!m->capturing)
+		return "waiting";
+	if (m->track.check.count)
+		return "checking";
+	return track_clean(&m->track) ? "clean" : "resync";
+}
+
+/* --- the slot ----------------------------------------------------------------- */
+
+static void repl_detach(struct vaio_slot *slot)
+{
+	struct repl_member *m = slot->priv;
+	struct repl_group *g = rcu_dereference_protected(m->group, true /* no io is left */);
+	LIST_HEAD(done);
+
+	if (g) {
+		spin_lock_irq(&g->lock);
+		begin_leaving(g, m, &done);
+		spin_unlock_irq(&g->lock);
+		leave(g, m, false);
+	}
+	/* an acknowledgement may have kicked them since the disk stopped */
+	cancel_delayed_work_sync(&m->resync_work);
+	cancel_work_sync(&m->sidecar_work);
+	track_free(&m->track);
+	intent_free(&m->intent);
+	free_page((unsigned long)m->page);
+	kfree(m->picks);
+	kvfree(m);
+	slot->priv = NULL;
+}
+
+static int repl_attach(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
+{
+	struct repl_member *m = kvzalloc(sizeof(*m), GFP_KERNEL);
+
+	if (!m)
+		return -ENOMEM;
+	slot->priv = m;
+	m->slot = slot;
+	spin_lock_init(&m->lock);
+	mutex_init(&m->pages);
+	overlap_init(&m->overlap);
+	INIT_LIST_HEAD(&m->intent_wait);
+	INIT_LIST_HEAD(&m->cap_wait);
+	INIT_LIST_HEAD(&m->alone_wait);
+	INIT_LIST_HEAD(&m->resume);
+	INIT_WORK(&m->resume_work, repl_resume_work);
+	INIT_WORK(&m->intent_work, repl_intent_work);
+	INIT_WORK(&m->sidecar_work, repl_sidecar_work);
+	INIT_DELAYED_WORK(&m->cool_work, repl_cool_work);
+	repl_resync_init(m);
+	m->page = (void *)get_zeroed_page(GFP_KERNEL);
+	m->picks = kcalloc(REPL_PICKS, sizeof(*m->picks), GFP_KERNEL);
+	if (!m->page || !m->picks) {
+		repl_detach(slot);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void repl_adopt(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
+{
+	const struct repl_table *table = cfg->priv;
+	struct repl_member *m = slot->priv;
+
+	m->align = cfg->geo->block_size;
+	/* the same table again does not undo what was changed since */
+	if (m->table != table)
+		strscpy(m->want, table->group, sizeof(m->want));
+	m->table = table;
+}
+
+static int repl_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg, char **error)
+{
+	const struct repl_member *m = slot ? slot->priv : NULL;
+
+	if (cfg && m && m->loaded && cfg->geo->sectors < m->sectors) {
+		*error = vaio_cfg_error(cfg, "the disk has %llu sectors and cannot become smaller (%llu)",
+					m->sectors, (u64)cfg->geo->sectors);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Bits for the disk as large as it is now. */
+static int size_bits(struct repl_member *m, u64 sectors)
+{
+	const struct repl_table *table = m->slot->cfg->priv;
+	struct repl_intent intent;
+	struct repl_track track;
+	int err;
+
+	if (m->loaded && sectors == m->sectors)
+		return 0;
+	err = track_init(&track, VAIO_SC_BITMAP_SHIFT - SECTOR_SHIFT, sectors);
+	if (err)
+		return err;
+	err = intent_init(&intent, sectors, m->loaded ? m->intent.cap : table->intent_cap);
+	if (err) {
+		track_free(&track);
+		return err;
+	}
+	if (m->loaded) {
+		track_grow(&m->track, &track);
+		intent_grow(&m->intent, &intent);
+	} else {
+		m->track = track;
+		m->intent = intent;
+	}
+	return 0;
+}
+
+static void note_super(struct repl_member *m, const struct vaio_sc_super *sb)
+{
+	bool alone = sb->flags & VAIO_SC_F_ALONE;
+
+	memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));
+	m->generation = sb->current_gen;
+	m->previous_generation = sb->previous_gen;
+	m->alone_generation = sb->alone_gen;
+	if (!alone)
+		m->alone_generation = sb->current_gen;
+	if (!m->loaded)
+		m->alone_want = m->alone_is = m->alone_noted = alone;
+}
+
+/* The sidecar: read it, or know it already. */
+static int take_sidecar(struct repl_member *m, bool unclean)
+{
+	struct vaio_sc_super *sb = kvmalloc(sizeof(*sb), GFP_KERNEL);
+	bool same;
+	int err = 0;
+
+	if (!sb)
+		return -ENOMEM;
+	vaio_sidecar_get(m->sc, sb);
+	same = m->loaded && !memcmp(sb->sidecar_uuid, m->sc_uuid, sizeof(m->sc_uuid));
+	note_super(m, sb);
+	kvfree(sb);
+	if (!same) {
+		mutex_lock(&m->pages);
+		/* a new sidecar of a disk that is known gets all that is known */
+		if (m->loaded)
+			bits_set(&m->track.must, 0, m->track.pages - 1);
+		m->loaded = true;
+		err = repl_load(m, unclean);
+		mutex_unlock(&m->pages);
+	}
+	return err;
+}
+
+/* group->lock held */
+static void tell_size(struct repl_group *g, struct repl_member *m, u64 before)
+{
+	if (m->capturing && before != m->sectors &&
+	    repl_control(g, VAIO_REPL_GROW, m->id, m->sectors << SECTOR_SHIFT))
+		/* no room to say it: the agent asks for the members when it begins anew */
+		repl_flip(g, "a disk grew while the ring was full");
+}
+
+/* The group that a table asks for; a table that asks for none leaves it as it is. */
+static int group_of_table(struct repl_member *m, char **error)
+{
+	struct repl_group *g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	LIST_HEAD(none);
+
+	if (!m->want[0] || (g && !strcmp(g->name, m->want)))
+		return 0;
+	if (g) {
+		spin_lock_irq(&g->lock);
+		begin_leaving(g, m, &none);
+		spin_unlock_irq(&g->lock);
+		leave(g, m, true);
+		strscpy(m->want, m->table->group, sizeof(m->want));
+	}
+	return join_by_name(m, m->want, error);
+}
+
+static int do_start(struct vaio_slot *slot)
+{
+	const struct repl_table *table = slot->cfg->priv;
+	struct repl_member *m = slot->priv;
+	u64 sectors = vaio_disk_sectors(slot->disk), before = m->sectors;
+	struct repl_group *g;
+	bool unclean = false, well;
+	char *error = NULL;
+	int err;
+
+	m->sc = table->no_sidecar ? NULL : vaio_slot_sidecar(slot, &unclean);
+	if (!m->sc && !table->no_sidecar) {
+		pr_err("disk '%s': replication needs a sidecar, or the words 'sidecar none'\n",
+		       vaio_disk_name(slot->disk));
+		return -ENODATA;
+	}
+	err = size_bits(m, sectors);
+	if (err)
+		return err;
+	m->sectors = sectors;
+	m->sidecar_bad = false;
+	if (m->sc) {
+		err = take_sidecar(m, unclean);
+		if (err == -ENOENT || err == -ENOMEM)
+			return err;
+	}
+	m->loaded = true;
+	m->durable = m->sc && !err;
+	well = !err;
+
+	err = group_of_table(m, &error);
+	if (err) {
+		pr_err("disk '%s': %s\n", vaio_disk_name(slot->disk), error);
+		return err;
+	}
+	if (!well)
+		repl_sidecar_failed(m);
+	spin_lock_irq(&m->lock);
+	m->running = true;
+	m->quiesced = false;
+	spin_unlock_irq(&m->lock);
+	g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	if (g) {
+		spin_lock_irq(&g->lock);
+		if (before)
+			tell_size(g, m, before);
+		repl_update_state(g);
+		repl_changed(g);
+		spin_unlock_irq(&g->lock);
+	}
+	queue_work(vaio_disk_wq(slot->disk), &m->sidecar_work);
+	queue_delayed_work(vaio_disk_wq(slot->disk), &m->cool_work, HZ);
+	repl_resync_kick(m);
+	return 0;
+}
+
+static int repl_start_slot(struct vaio_slot *slot)
+{
+	/* the disk is suspended: memory must not come from writing to it */
+	unsigned int noio = memalloc_noio_save();
+	struct repl_member *m = slot->priv;
+	int err = do_start(slot);
+
+	memalloc_noio_restore(noio);
+	if (err) {
+		m->sc = NULL;
+		m->durable = false;
+	}
+	return err;
+}
+
+static void repl_stop(struct vaio_slot *slot)
+{
+	struct repl_member *m = slot->priv;
+	struct repl_group *g = rcu_dereference_protected(m->group, true /* lifecycle */);
+
+	spin_lock_irq(&m->lock);
+	m->running = false;
+	m->quiesced = true;
+	spin_unlock_irq(&m->lock);
+	if (m->loaded)
+		repl_resync_stop(m);
+	cancel_delayed_work_sync(&m->cool_work);
+	flush_work(&m->intent_work);
+	cancel_delayed_work_sync(&m->cool_work);
+	flush_work(&m->resume_work);
+	/* what it began is finished, or done at the next start */
+	cancel_work_sync(&m->sidecar_work);
+
+	g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	if (g) {
+		spin_lock_irq(&g->lock);
+		if (m->loaded)
+			repl_spill(g, m);
+		repl_changed(g);
+		spin_unlock_irq(&g->lock);
+	}
+	if (m->sc && m->loaded && m->durable) {
+		mutex_lock(&m->pages);
+		if (repl_write_pages(m, true))
+			repl_sidecar_failed(m);
+		mutex_unlock(&m->pages);
+	}
+	spin_lock_irq(&m->lock);
+	m->sc = NULL;
+	spin_unlock_irq(&m->lock);
+}
+
+static void set_quiesced(struct repl_member *m, bool quiesced)
+{
+	spin_lock_irq(&m->lock);
+	m->quiesced = quiesced;
+	spin_unlock_irq(&m->lock);
+}
+
+static void repl_quiesce(struct vaio_slot *slot, bool noflush)
+{
+	struct repl_member *m = slot->priv;
+
+	set_quiesced(m, true);
+	repl_quiesce_waits(m, noflush);
+}
+
+static void repl_unquiesce(struct vaio_slot *slot)
+{
+	struct repl_member *m = slot->priv;
+
+	set_quiesced(m, false);
+	repl_resync_kick(m);
+}
+
+/* --- the administrator ----------------------------------------------------------- */
+
+static int repl_set(struct vaio_slot *slot, const char *name, const char *value, char **error)
+{
+	if (strcmp(name, "group")) {
+		*error = vaio_cfg_error(slot->cfg, "'%s' is not one of group", name);
+		return -EINVAL;
+	}
+	return repl_member_move(slot->priv, value, error);
+}
+
+static void repl_show(struct vaio_slot *slot, struct vaio_text *text)
+{
+	struct repl_member *m = slot->priv;
+	char name[VAIO_NAME_LEN] = "none";
+	struct repl_group *g;
+
+	rcu_read_lock();
+	g = rcu_dereference(m->group);
+	if (g)
+		strscpy(name, g->name, sizeof(name));
+	rcu_read_unlock();
+	vaio_text_add(text, "group", "%s", name);
+	vaio_text_add(text, "state", "%s", g ? repl_member_state(m) : "none");
+	vaio_text_add(text, "alone", "%d", READ_ONCE(m->alone_want));
+	vaio_text_add(text, "sidecar", "%s", !m->sc ? "none" : m->sidecar_bad ? "failed" : "used");
+}
+
+static void repl_stats(struct vaio_slot *slot, struct vaio_text *text)
+{
+	struct repl_member *m = slot->priv;
+	u64 dirty, inflight, check, spilled;
+	u32 hot;
+
+	spin_lock_irq(&m->lock);
+	dirty = m->track.dirty.count;
+	inflight = m->track.inflight.count;
+	check = m->track.check.count;
+	spilled = m->track.spilled[0].count + m->track.spilled[1].count;
+	hot = m->intent.used;
+	spin_unlock_irq(&m->lock);
+	vaio_text_add(text, "dirty_bytes", "%llu", dirty << VAIO_SC_BITMAP_SHIFT);
+	vaio_text_add(text, "inflight_bytes", "%llu", inflight << VAIO_SC_BITMAP_SHIFT);
+	vaio_text_add(text, "to_check_bytes", "%llu", check << VAIO_SC_BITMAP_SHIFT);
+	vaio_text_add(text, "spilled_bytes", "%llu", spilled << VAIO_SC_BITMAP_SHIFT);
+	vaio_text_add(text, "hot_extents", "%u", hot);
+}
+
+const struct vaio_filter repl_filter = {
+	.name		= "replication",
+	.vendor		= "vaio",
+	.version	= "0.1.0",
+	.summary	= "continuous replication of a group of disks, in the order of their writes",
+	.class		= VAIO_CLASS_REPLICATION,
+	.caps		= VAIO_CAP_OWN_IO | VAIO_CAP_CARRIES_PAYLOAD,
+	.io_size	= sizeof(struct repl_io),
+	.quiesce_ms	= REPL_QUIESCE_MS,
+	.submit_kinds	= VAIO_K_WRITES | VAIO_K_ERASERS,
+	.complete_kinds	= VAIO_K_WRITES | VAIO_K_ERASERS,
+	.parse		= repl_parse,
+	.unparse	= repl_unparse,
+	.check		= repl_check,
+	.attach		= repl_attach,
+	.adopt		= repl_adopt,
+	.detach		= repl_detach,
+	.start		= repl_start_slot,
+	.stop		= repl_stop,
+	.quiesce	= repl_quiesce,
+	.unquiesce	= repl_unquiesce,
+	.submit		= repl_submit,
+	.complete	= repl_complete,
+	.set		= repl_set,
+	.show		= repl_show,
+	.stats		= repl_stats,
+};
