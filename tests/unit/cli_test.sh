@@ -52,7 +52,7 @@ mkfifo fifo
 find . -printf '%p %s %i\n' | grep -v ' ./\(out\|err\)' | sort >before
 
 # Nouns and verbs.
-refuse 2 "a noun is missing: accepted are filter, disk, domain, event, sidecar, top"
+refuse 2 "a noun is missing: accepted are filter, disk, domain, event, group, sidecar, top"
 refuse 2 "'disks' is unknown, did you mean disk?" disks
 refuse 2 "accepted are filter, disk, domain, event" zzz
 refuse 2 "disk: a verb is missing: accepted are list, show, attach" disk

@@ -28,7 +28,7 @@ const char *const vaio_event_status_names[] = {
 	"pending", "accepted", "refused", "committed", "aborted", "expired", "done", NULL
 };
 const char *const vaio_cap_names[] = {
-	"changes-payload", "volatile", "own-io", "timestamps", "ends-flush", "sector-units", NULL
+	"changes-payload", "volatile", "own-io", "timestamps", "ends-flush", "sector-units", "carries-payload", NULL
 };
 
 _Static_assert(sizeof(vaio_class_names) / sizeof(char *) == __VAIO_CLASS_COUNT + 1, "a word for each class");

@@ -6,6 +6,7 @@
 #include "blockdev.h"
 #include "dm.h"
 #include "err.h"
+#include "group.h"
 #include "host.h"
 #include "image.h"
 #include "luks.h"

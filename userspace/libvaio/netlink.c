@@ -13,6 +13,7 @@
 #include <netlink/netlink.h>
 
 #include "netlink.h"
+#include "netlink_private.h"
 #include "units.h"
 
 struct vaio_nl {
@@ -49,7 +50,7 @@ static struct nl_sock *new_socket(struct vaio_err *e)
 	return s;
 }
 
-int vaio_nl_open(struct vaio_nl **out, struct vaio_err *e)
+int vaio_nl_open_family(struct vaio_nl **out, const char *family, const char *absent, struct vaio_err *e)
 {
 	struct vaio_nl *nl = calloc(1, sizeof(*nl));
 
@@ -61,14 +62,20 @@ int vaio_nl_open(struct vaio_nl **out, struct vaio_err *e)
 		free(nl);
 		return VAIO_FAILED;
 	}
-	nl->family = genl_ctrl_resolve(nl->sock, VAIO_GENL_NAME);
+	nl->family = genl_ctrl_resolve(nl->sock, family);
 	if (nl->family < 0) {
 		vaio_nl_close(nl);
-		return vaio_fail(e, VAIO_NOTFOUND, "the kernel has no netlink family 'vaio': is the module loaded? "
-				 "(modprobe dm-vaio; vaioctl doctor says why it cannot be)");
+		return vaio_fail(e, VAIO_NOTFOUND, "%s", absent);
 	}
 	*out = nl;
 	return VAIO_OK;
+}
+
+int vaio_nl_open(struct vaio_nl **out, struct vaio_err *e)
+{
+	return vaio_nl_open_family(out, VAIO_GENL_NAME,
+				   "the kernel has no netlink family 'vaio': is the module loaded? "
+				   "(modprobe dm-vaio; vaioctl doctor says why it cannot be)", e);
 }
 
 void vaio_nl_close(struct vaio_nl *nl)
@@ -138,7 +145,7 @@ static int on_error(struct sockaddr_nl *who, struct nlmsgerr *err, void *arg)
 	return NL_STOP;
 }
 
-static struct nl_msg *new_request(struct vaio_nl *nl, int cmd, int flags)
+struct nl_msg *vaio_nl_request(struct vaio_nl *nl, int cmd, int flags)
 {
 	struct nl_msg *msg = nlmsg_alloc();
 
@@ -150,11 +157,7 @@ static struct nl_msg *new_request(struct vaio_nl *nl, int cmd, int flags)
 	return msg;
 }
 
-/*
- * Sends @msg (consumed) and hands every answer to @fn. Returns 0, a negative
- * errno of the kernel, or -ENODATA when nothing usable came back.
- */
-static int transact(struct vaio_nl *nl, struct nl_msg *msg, int (*fn)(struct nlattr *, int, void *), void *ctx)
+int vaio_nl_transact(struct vaio_nl *nl, struct nl_msg *msg, int (*fn)(struct nlattr *, int, void *), void *ctx)
 {
 	struct answer a = { .nl = nl, .fn = fn, .ctx = ctx };
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
@@ -180,8 +183,7 @@ static int transact(struct vaio_nl *nl, struct nl_msg *msg, int (*fn)(struct nla
 	return err < 0 && !a.done ? -EIO : 0;
 }
 
-/* A failure as a sentence: the kernel's own where it gave one. */
-static int refused(struct vaio_nl *nl, int err, const char *what, struct vaio_err *e)
+int vaio_nl_refused(struct vaio_nl *nl, int err, const char *what, struct vaio_err *e)
 {
 	int rc = VAIO_FAILED;
 
@@ -234,7 +236,7 @@ static int disk_refused(struct vaio_nl *nl, int err, const char *key, struct vai
 	if (err == -ENODEV || err == -ENOENT)
 		return vaio_fail(e, VAIO_NOTFOUND, "no disk '%s': vaioctl disk list shows all", key);
 	snprintf(what, sizeof(what), "disk '%s'", key);
-	return refused(nl, err, what, e);
+	return vaio_nl_refused(nl, err, what, e);
 }
 
 /* --- host and filters ---------------------------------------------------------- */
@@ -262,8 +264,8 @@ int vaio_nl_host(struct vaio_nl *nl, struct vaio_host *h, struct vaio_err *e)
 	int err;
 
 	memset(h, 0, sizeof(*h));
-	err = transact(nl, new_request(nl, VAIO_CMD_HOST_GET, NLM_F_ACK), get_host, h);
-	return err ? refused(nl, err, "", e) : VAIO_OK;
+	err = vaio_nl_transact(nl, vaio_nl_request(nl, VAIO_CMD_HOST_GET, NLM_F_ACK), get_host, h);
+	return err ? vaio_nl_refused(nl, err, "", e) : VAIO_OK;
 }
 
 struct list {
@@ -306,7 +308,7 @@ static int decode_stats_item(struct nlattr *head, int len, void *item)
 int vaio_nl_filters(struct vaio_nl *nl, struct vaio_filter_info **out, unsigned int *n, struct vaio_err *e)
 {
 	struct list l = { .item = sizeof(**out), .decode = decode_filter_item };
-	int err = transact(nl, new_request(nl, VAIO_CMD_FILTER_GET, NLM_F_DUMP), add_item, &l);
+	int err = vaio_nl_transact(nl, vaio_nl_request(nl, VAIO_CMD_FILTER_GET, NLM_F_DUMP), add_item, &l);
 
 	*out = l.items;
 	*n = l.n;
@@ -315,7 +317,7 @@ int vaio_nl_filters(struct vaio_nl *nl, struct vaio_filter_info **out, unsigned 
 	free(l.items);
 	*out = NULL;
 	*n = 0;
-	return refused(nl, err, "", e);
+	return vaio_nl_refused(nl, err, "", e);
 }
 
 /* --- disks -------------------------------------------------------------------------- */
@@ -323,7 +325,7 @@ int vaio_nl_filters(struct vaio_nl *nl, struct vaio_filter_info **out, unsigned 
 int vaio_nl_disks(struct vaio_nl *nl, struct vaio_disk_info **out, unsigned int *n, struct vaio_err *e)
 {
 	struct list l = { .item = sizeof(**out), .decode = decode_disk_item };
-	int err = transact(nl, new_request(nl, VAIO_CMD_DISK_GET, NLM_F_DUMP), add_item, &l);
+	int err = vaio_nl_transact(nl, vaio_nl_request(nl, VAIO_CMD_DISK_GET, NLM_F_DUMP), add_item, &l);
 
 	*out = l.items;
 	*n = l.n;
@@ -332,7 +334,7 @@ int vaio_nl_disks(struct vaio_nl *nl, struct vaio_disk_info **out, unsigned int 
 	vaio_disk_infos_free(l.items, l.n);
 	*out = NULL;
 	*n = 0;
-	return refused(nl, err, "", e);
+	return vaio_nl_refused(nl, err, "", e);
 }
 
 /* A request about one disk whose single answer @decode puts into @item. */
@@ -345,10 +347,10 @@ static int one_disk(struct vaio_nl *nl, int cmd, int uuid_attr, int name_attr, c
 	rc = check_key(key, e);
 	if (rc)
 		return rc;
-	msg = new_request(nl, cmd, NLM_F_ACK);
+	msg = vaio_nl_request(nl, cmd, NLM_F_ACK);
 	if (!msg || put_key(msg, uuid_attr, name_attr, key) < 0)
 		return no_memory(msg, e);
-	err = transact(nl, msg, add_item, l);
+	err = vaio_nl_transact(nl, msg, add_item, l);
 	if (!err && l->n == 1)
 		return VAIO_OK;
 	return disk_refused(nl, err ? err : -EPROTO, key, e);
@@ -379,7 +381,7 @@ int vaio_nl_set(struct vaio_nl *nl, const char *key, const char *filter, const c
 	rc = check_key(key, e);
 	if (rc)
 		return rc;
-	msg = new_request(nl, VAIO_CMD_DISK_SET, NLM_F_ACK);
+	msg = vaio_nl_request(nl, VAIO_CMD_DISK_SET, NLM_F_ACK);
 	if (!msg || put_key(msg, VAIO_A_DISK_UUID, VAIO_A_DISK_NAME, key) < 0 ||
 	    nla_put_string(msg, VAIO_A_DISK_SLOT_FILTER, filter) < 0)
 		return no_memory(msg, e);
@@ -388,12 +390,12 @@ int vaio_nl_set(struct vaio_nl *nl, const char *key, const char *filter, const c
 	    nla_put_string(msg, VAIO_A_PROP_VALUE, value) < 0)
 		return no_memory(msg, e);
 	nla_nest_end(msg, nest);
-	err = transact(nl, msg, NULL, NULL);
+	err = vaio_nl_transact(nl, msg, NULL, NULL);
 	if (!err)
 		return VAIO_OK;
 	/* ENOENT may also mean the filter or the property; the kernel's sentence tells. */
 	if (nl->ack[0])
-		return refused(nl, err, "", e);
+		return vaio_nl_refused(nl, err, "", e);
 	return disk_refused(nl, err, key, e);
 }
 
@@ -417,7 +419,7 @@ int vaio_nl_stats(struct vaio_nl *nl, const char *key, struct vaio_stats *s, str
 int vaio_nl_stats_all(struct vaio_nl *nl, struct vaio_stats **out, unsigned int *n, struct vaio_err *e)
 {
 	struct list l = { .item = sizeof(**out), .decode = decode_stats_item };
-	int err = transact(nl, new_request(nl, VAIO_CMD_STATS_GET, NLM_F_DUMP), add_item, &l);
+	int err = vaio_nl_transact(nl, vaio_nl_request(nl, VAIO_CMD_STATS_GET, NLM_F_DUMP), add_item, &l);
 
 	*out = l.items;
 	*n = l.n;
@@ -426,7 +428,7 @@ int vaio_nl_stats_all(struct vaio_nl *nl, struct vaio_stats **out, unsigned int 
 	vaio_stats_list_free(l.items, l.n);
 	*out = NULL;
 	*n = 0;
-	return refused(nl, err, "", e);
+	return vaio_nl_refused(nl, err, "", e);
 }
 
 /* --- events ------------------------------------------------------------------------------ */
@@ -445,33 +447,33 @@ int vaio_nl_event_post(struct vaio_nl *nl, const struct vaio_event_post *p, uint
 	rc = check_key(p->key, e);
 	if (rc)
 		return rc;
-	msg = new_request(nl, VAIO_CMD_EVENT_POST, NLM_F_ACK);
+	msg = vaio_nl_request(nl, VAIO_CMD_EVENT_POST, NLM_F_ACK);
 	if (!msg || put_key(msg, VAIO_A_EVENT_UUID, VAIO_A_EVENT_NAME, p->key) < 0 ||
 	    nla_put_u32(msg, VAIO_A_EVENT_TYPE, p->type) < 0 || nla_put_u32(msg, VAIO_A_EVENT_PHASE, p->phase) < 0 ||
 	    (p->token && nla_put_u64(msg, VAIO_A_EVENT_TOKEN, p->token) < 0) ||
 	    (p->deadline_ms && nla_put_u32(msg, VAIO_A_EVENT_DEADLINE_MS, p->deadline_ms) < 0) ||
 	    (p->arg && nla_put_string(msg, VAIO_A_EVENT_ARG, p->arg) < 0))
 		return no_memory(msg, e);
-	err = transact(nl, msg, get_event, &ev);
+	err = vaio_nl_transact(nl, msg, get_event, &ev);
 	if (err)
-		return nl->ack[0] ? refused(nl, err, "", e) : disk_refused(nl, err, p->key, e);
+		return nl->ack[0] ? vaio_nl_refused(nl, err, "", e) : disk_refused(nl, err, p->key, e);
 	*token = ev.token;
 	return VAIO_OK;
 }
 
 int vaio_nl_event_get(struct vaio_nl *nl, uint64_t token, struct vaio_event_info *ev, struct vaio_err *e)
 {
-	struct nl_msg *msg = new_request(nl, VAIO_CMD_EVENT_GET, NLM_F_ACK);
+	struct nl_msg *msg = vaio_nl_request(nl, VAIO_CMD_EVENT_GET, NLM_F_ACK);
 	int err;
 
 	memset(ev, 0, sizeof(*ev));
 	if (!msg || nla_put_u64(msg, VAIO_A_EVENT_TOKEN, token) < 0)
 		return no_memory(msg, e);
-	err = transact(nl, msg, get_event, ev);
+	err = vaio_nl_transact(nl, msg, get_event, ev);
 	if (err == -ENOENT)
 		return vaio_fail(e, VAIO_NOTFOUND, "no event %llu: it ended more than a minute ago or never was",
 				 (unsigned long long)token);
-	return err ? refused(nl, err, "", e) : VAIO_OK;
+	return err ? vaio_nl_refused(nl, err, "", e) : VAIO_OK;
 }
 
 int vaio_nl_event_wait(struct vaio_nl *nl, uint64_t token, uint64_t timeout_ms, struct vaio_event_info *ev,
@@ -598,7 +600,7 @@ static int get_domain(struct nlattr *head, int len, void *ctx)
 int vaio_nl_domains(struct vaio_nl *nl, struct vaio_domain **out, unsigned int *n, struct vaio_err *e)
 {
 	struct list l = { .item = sizeof(**out), .decode = decode_domain_item };
-	int err = transact(nl, new_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_DUMP), add_item, &l);
+	int err = vaio_nl_transact(nl, vaio_nl_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_DUMP), add_item, &l);
 
 	*out = l.items;
 	*n = l.n;
@@ -607,7 +609,7 @@ int vaio_nl_domains(struct vaio_nl *nl, struct vaio_domain **out, unsigned int *
 	free(l.items);
 	*out = NULL;
 	*n = 0;
-	return refused(nl, err, "", e);
+	return vaio_nl_refused(nl, err, "", e);
 }
 
 /* As the kernel takes it; checked here for a message that says what is accepted. */
@@ -627,13 +629,13 @@ int vaio_nl_domain(struct vaio_nl *nl, const char *name, struct vaio_domain *d, 
 	rc = check_domain(name, e);
 	if (rc)
 		return rc;
-	msg = new_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_ACK);
+	msg = vaio_nl_request(nl, VAIO_CMD_DOMAIN_GET, NLM_F_ACK);
 	if (!msg || nla_put_string(msg, VAIO_A_DOMAIN_NAME, name) < 0)
 		return no_memory(msg, e);
-	err = transact(nl, msg, get_domain, d);
+	err = vaio_nl_transact(nl, msg, get_domain, d);
 	if (err == -ENODEV)
 		return vaio_fail(e, VAIO_NOTFOUND, "no domain '%s': vaioctl domain list shows all", name);
-	return err ? refused(nl, err, "", e) : VAIO_OK;
+	return err ? vaio_nl_refused(nl, err, "", e) : VAIO_OK;
 }
 
 int vaio_nl_domain_set(struct vaio_nl *nl, const char *name, const struct vaio_domain_set *set, struct vaio_err *e)
@@ -644,12 +646,12 @@ int vaio_nl_domain_set(struct vaio_nl *nl, const char *name, const struct vaio_d
 	rc = check_domain(name, e);
 	if (rc)
 		return rc;
-	msg = new_request(nl, VAIO_CMD_DOMAIN_SET, NLM_F_ACK);
+	msg = vaio_nl_request(nl, VAIO_CMD_DOMAIN_SET, NLM_F_ACK);
 	if (!msg || nla_put_string(msg, VAIO_A_DOMAIN_NAME, name) < 0 ||
 	    (set->has_threshold && nla_put_u64(msg, VAIO_A_DOMAIN_THRESHOLD_SET_NS, set->threshold_ns) < 0) ||
 	    (set->has_capacity_iops && nla_put_u64(msg, VAIO_A_DOMAIN_CAPACITY_IOPS, set->capacity_iops) < 0) ||
 	    (set->has_capacity_bytes && nla_put_u64(msg, VAIO_A_DOMAIN_CAPACITY_BYTES, set->capacity_bytes) < 0))
 		return no_memory(msg, e);
-	err = transact(nl, msg, NULL, NULL);
-	return err ? refused(nl, err, "", e) : VAIO_OK;
+	err = vaio_nl_transact(nl, msg, NULL, NULL);
+	return err ? vaio_nl_refused(nl, err, "", e) : VAIO_OK;
 }

@@ -10,8 +10,8 @@
 #include "vaioctl.h"
 
 static const struct vaioctl_cmd *const tables[] = {
-	vaioctl_filter_cmds, vaioctl_disk_cmds, vaioctl_domain_cmds, vaioctl_event_cmds, vaioctl_sidecar_cmds,
-	vaioctl_alone_cmds,
+	vaioctl_filter_cmds, vaioctl_disk_cmds, vaioctl_domain_cmds, vaioctl_event_cmds, vaioctl_group_cmds,
+	vaioctl_sidecar_cmds, vaioctl_alone_cmds,
 };
 
 #define N_TABLES (sizeof(tables) / sizeof(*tables))
