@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Sync mode, and what each on_loss policy does when the replica is lost.
+
+MIB=32
+. "$(dirname "$0")/repl-lib.sh"
+
+repl_modules
+repl_devices || bail 'the devices are made'
+vaioctl group create g ring=16MiB mode=sync on_loss=stall:60s,track || bail 'the group is made'
+repl_up group g || bail 'the disks are made'
+
+put() { dd if=/dev/urandom of="/dev/mapper/d$1" bs=4096 count=1 seek="$2" oflag=direct conv=notrunc status=none; }
+sidecar_flags() { vaioctl --json sidecar show "/dev/side$1" | python3 -c "import json, sys; print(json.load(sys.stdin)['flags'])"; }
+waiting() { [[ $(dmsetup status d1 | awk '{ for (i = 1; i <= NF; i++) if ($i == "replication") print $(i + 5) }') != 0 ]]; }
+# started NAME: a write of d1 in the background, which has to wait
+start_write() {
+	put 1 "$1" 2>"$WORK/put" &
+	write_pid=$!
+	wait_for 20 waiting || not_ok "the write of block $1 waits" "$(dmsetup status d1)"
+}
+end_write() { wait "$write_pid"; }
+
+# --- nothing is acknowledged before the replica has it
+
+agent_start --mode full
+check 'the disks are replicated' wait_for 120 caught_up
+for ((i = 0; i < 10; i++)); do
+	random 0 4000
+	put 1 "$REPLY"
+	at=$((REPLY * 4096))
+	cmp -s <(dd if=/dev/mapper/d1 bs=4096 skip="$REPLY" count=1 iflag=direct status=none) \
+		<(dd if="$COPIES/$(disk_uuid 1)" bs=4096 skip="$REPLY" count=1 status=none) || break
+done
+is 'each acknowledged write is in the copy at that moment' "$i" 10
+check 'a writer runs' writer --streams 8 --count "$(scaled 400)" --max 65536 --discard --seed "$VAIO_SEED"
+copies_equal 'its writes arrive in order'
+is 'without a gap' "$(counter gaps)" 0
+is 'nobody was alone' "$(sidecar_flags 1)" '[]'
+
+# --- hold
+
+vaioctl group set g on_loss=hold
+agent_kill
+start_write 7
+agent_start
+check 'hold: a write waits for the next agent' end_write
+is 'hold: which goes on' "$(grep -c RESUMED "$WORK/agent")" 1
+agent_kill
+start_write 8
+check 'hold: the disk can be suspended all the same' dmsetup suspend --noflush d1
+dmsetup resume d1
+check 'hold: the write that device-mapper got back waits again' wait_for 20 waiting
+check 'hold: and without noflush' dmsetup suspend d1
+check_fails 'hold: where it ends with an error' '' end_write
+like 'hold: which is EIO' "$(<"$WORK/put")" 'Input/output error'
+dmsetup resume d1
+check 'hold: a disk is reloaded' eval 'dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1'
+agent_start
+copies_equal 'hold: nothing is lost'
+is 'hold: and there was no gap' "$(counter gaps)" 0
+
+# --- stall, then fail
+
+vaioctl group set g on_loss=stall:1s,fail
+agent_kill
+check_fails 'stall,fail: a write fails when its time is over' 'Input/output error' put 1 9
+check_fails 'stall,fail: so does the next' 'Input/output error' put 2 9
+agent_start
+copies_equal 'stall,fail: the next agent makes all well'
+check 'stall,fail: and writes go on' put 1 9
+is 'stall,fail: without a gap' "$(counter gaps)" 0
+
+# --- stall, then track
+
+vaioctl group set g on_loss=stall:1s,track
+agent_kill
+check 'stall,track: a write goes on alone' put 1 10
+is 'stall,track: the group tracks' "$(group_state)" tracking
+is 'stall,track: that it is alone is on the sidecar' "$(sidecar_flags 1)" "['alone']"
+is 'stall,track: with a gap' "$(counter gaps)" 1
+check 'stall,track: the next one does not wait' put 1 11
+agent_start
+copies_equal 'stall,track: what was written alone is brought'
+check 'stall,track: and nobody is alone any more' wait_for 10 eval '[[ $(sidecar_flags 1) == "[]" ]]'
+
+# --- an agent that lives, and a replica that does not answer
+
+vaioctl group set g on_loss=track
+agent_kill
+rm -f "$COPIES/state"
+agent_start --stop-acks
+check 'a silent replica: a write goes on alone' put 1 12
+is 'a silent replica: it was not acknowledged' "$(counter reason)" 'the replica does not acknowledge'
+agent_kill
+agent_start
+copies_equal 'a silent replica: one that answers makes all well'
+
+# --- an agent that hangs
+
+vaioctl group set g watchdog=1s on_loss=hold
+kill -STOP "$agent_pid"
+start_write 13
+check 'a hanging agent is put out' wait_for 20 eval '[[ $(counter agent) == none ]]'
+kill -9 "$agent_pid"
+wait "$agent_pid" 2>/dev/null
+agent_start
+check 'the next one takes its place' end_write
+copies_equal 'and nothing is lost'
+
+# --- removal in every state
+
+agent_kill
+start_write 14
+vaioctl group set g on_loss=track
+check 'a changed policy ends the wait' end_write
+check 'the disks are removed' repl_down
+is 'the sidecar says alone' "$(sidecar_flags 1)" "['alone']"
+check 'the group is deleted' vaioctl group delete g
+repl_unload
+done_testing

@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Replication in async mode: order, copies, resumption, gaps and resync.
+
+MIB=32
+. "$(dirname "$0")/repl-lib.sh"
+
+repl_modules
+repl_devices || bail 'the devices are made'
+
+# --- groups
+
+# A slow machine must not make gaps where none are wanted: writers wait.
+check 'a group is created' vaioctl group create g ring=16MiB target=here on_loss=stall:60s,track
+check_fails 'not twice' "there is a group 'g' already" vaioctl group create g
+check_fails 'a bad name' "no name of a group" vaioctl group create 'a b'
+check_fails 'a bad property' "unknown property 'rink'; accepted: mode" vaioctl group create h rink=16MiB
+check_fails 'a bad value' "mode: 'fast' is not one of async, sync" vaioctl group create h mode=fast
+check_fails 'a stall that is too long' "on_loss: 'stall:61s,track' is not one of" \
+	vaioctl group create h on_loss=stall:61s,track
+check_fails 'a ring beyond the budget' 'does not fit' vaioctl group create h ring=64GiB
+check_fails 'a table with an unknown group is refused' 'Invalid argument|No such' \
+	dmsetup create d1 --table "$(repl_table 1 group h)"
+dmsetup remove d1 2>/dev/null
+head -c "${MIB}M" /dev/urandom | dd of=/dev/data1 bs=1M oflag=direct status=none iflag=fullblock
+check 'disks join by their tables' repl_up group g
+is 'the group has both' "$(group_field "['disks'][1]['state']")" waiting
+is 'and captures nothing yet' "$(group_state)" tracking
+check_fails 'a group with disks stays' "disk 'd1' is in group 'g'" vaioctl group delete g
+is 'without an agent writes pass' "$(writer --streams 2 --count 20 >/dev/null && echo well)" well
+
+# --- initial copy, then order
+
+agent_start --mode full
+copies_equal 'the first agent copies all'
+check 'zeroes are not sent' test "$(counter bytes)" -lt $(((MIB + 8) << 20))
+count=$(scaled 2000)
+check 'a writer runs' writer --streams 16 --count "$count" --max 262144 --discard --seed "$VAIO_SEED"
+copies_equal 'its writes arrive in order, and the copies are equal'
+is 'without a gap' "$(counter gaps)" 0
+checkpoint=$(grep -c RESYNC_END "$WORK/agent")
+is 'the group was consistent once' "$checkpoint" 1
+
+# --- agents that are killed
+
+times=$(scaled 100)
+agent_kill
+writer_start --streams 8 --seed "$((VAIO_SEED + 1))"
+for ((i = 0; i < times; i++)); do
+	random 1 400
+	agent_start --die "$REPLY"
+	wait "$agent_pid" 2>/dev/null
+done
+writer_stop
+agent_start
+copies_equal 'agents are killed and go on where the last one ended'
+is 'each went on' "$(grep -c RESUMED "$WORK/agent")" $((times + 1))
+is 'without a gap then either' "$(counter gaps)" 0
+
+# --- the ring runs full
+
+agent_kill
+check 'the policy is changed' vaioctl group set g on_loss=track
+before=$(counter resync_bytes)
+for ((i = 0; i < 8; i++)); do
+	dd if=/dev/urandom of=/dev/mapper/d1 bs=512k count=8 oflag=direct status=none || break
+done
+is 'without an agent a writer is not held up' "$i" 8
+is 'the ring was full' "$(counter reason)" 'the ring is full'
+is 'the group tracks' "$(group_state)" tracking
+is 'that shows as a gap' "$(counter gaps)" 1
+like 'the disk says so' "$(dmsetup status d1)" ' degraded '
+agent_start
+copies_equal 'the next agent brings what is dirty'
+like 'it was told of the gap' "$(cat "$WORK/agent")" 'RESYNC_BEGIN gap=1'
+resent=$(($(counter resync_bytes) - before))
+check 'only what is dirty was sent' test "$resent" -le $((4 << 20))
+check 'the disk is well again' wait_for 10 eval 'dmsetup status d1 | grep -q " active "'
+writer_start --streams 8 --seed "$((VAIO_SEED + 3))"
+agent_kill
+wait_for 60 state_is tracking
+vaioctl group set g on_loss=stall:60s,track
+agent_start
+check 'under load the resync comes to its end' wait_for 120 state_is replicating
+writer_stop
+copies_equal 'and the copies are equal'
+
+# --- compare
+
+agent_kill
+random 0 $((MIB * 16 - 1))
+dd if=/dev/urandom of="$COPIES/$(disk_uuid 1)" bs=4096 count=1 seek=$((REPLY * 16 + 3)) conv=notrunc status=none
+rm "$COPIES/state"
+before=$(counter bytes)
+agent_start --mode check
+wait_for 60 grep -q mode=1 "$WORK/agent"
+copies_equal 'an agent that compares finds the difference'
+is 'and only that' "$(grep -c DIFFERS "$WORK/agent")" 1
+check 'little was sent for it' test $(($(counter bytes) - before)) -lt $((1 << 20))
+
+# --- suspend, reload, members
+
+writer_start --streams 8 --seed "$((VAIO_SEED + 4))"
+times=$(scaled 40)
+for ((i = 0; i < times; i++)); do
+	options=()
+	((i % 2 == 0)) || options=(--noflush)
+	dmsetup suspend "${options[@]}" d1 || break
+	dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1 || break
+done
+is 'suspends and reloads under load succeed' "$i" "$times"
+is 'without a gap' "$(counter gaps)" 3
+check 'a disk leaves the group under load' vaioctl group remove g d2
+check 'it is gone' wait_for 10 eval '[[ $(group_field "[\"disks\"].__len__()") == 1 ]]'
+check_fails 'and cannot leave twice' "disk 'd2' is not in group 'g'" vaioctl group remove g d2
+check 'it comes back' vaioctl group add g d2
+check 'and is resynced' wait_for 120 state_is replicating
+writer_stop
+copies_equal 'and the copies are equal'
+
+# --- an agent without manners
+
+check 'the ring cannot be written, nor the rules be broken' repl-hostile g "$agent_pid"
+agent_kill
+check 'when the ring is free an agent without manners gets nothing' repl-hostile g
+
+check 'the disks are removed' repl_down
+check 'the group is deleted' vaioctl group delete g
+repl_unload
+done_testing
