@@ -69,6 +69,7 @@ enum vaio_defer {
 #define VAIO_IO_UNWINDING	(1U << 3)	/* on the way up */
 #define VAIO_IO_ENTERING	(1U << 4)	/* not yet past the enter() hooks */
 #define VAIO_IO_INTERNAL	(1U << 5)	/* own bio that serves no guest io (destage, resync) */
+#define VAIO_IO_MEASURED	(1U << 6)	/* the qos slot measures how long the store takes */
 
 /**
  * struct vaio_io - one request on its way through a stack

@@ -19,7 +19,7 @@
 #include "qos.h"
 
 /* A batch of credit at most. */
-#define BATCH_UNITS	64
+#define BATCH_UNITS	256
 #define BATCH_BYTES	(4 << 20)
 /* ... and one that is worth while. */
 #define BATCH_UNITS_MIN	2
@@ -173,15 +173,15 @@ enum vaio_verdict qos_enter(struct vaio_slot *slot, struct vaio_io *io)
 {
 	struct qos_slot *qs = slot->priv;
 	struct qos_credit *credit;
-	u32 units = 1, len = 0;
+	u64 units, len;
 
 	if (!READ_ONCE(qs->limited))
 		return VAIO_PASS;
-
-	if (likely((1U << io->kind) & QOS_K_DATA)) {
-		len = io->len;
-		units = qos_cost_of(len, qs->shift);
-	}
+	if (unlikely(!qos_has_data(io)))
+		return enter_slow(qs, io);
+	len = io->len;
+	/* qos_cost_of(), with less to do */
+	units = (len + qs->round) >> qs->shift;
 	/* another CPU's credit would do as well */
 	credit = raw_cpu_ptr(qs->credit);
 	if (likely(atomic64_sub_return(units, &credit->left[QOS_OPS]) >= 0)) {
@@ -336,6 +336,7 @@ void qos_limit_apply(struct qos_slot *qs)
 
 	spin_lock_irq(&qs->lock);
 	unclaim(qs);
+	WRITE_ONCE(qs->round, (1ULL << p->shift) - 1);
 	WRITE_ONCE(qs->shift, p->shift);
 	qos_limits_set(&qs->limits, p->limit, worth ? burst / 2 : burst, ktime_get_ns());
 	qs->batch = batch;

@@ -120,6 +120,7 @@ enum { QOS_GUEST, QOS_INTERNAL, QOS_SOURCES };
  * struct qos_slot - the filter on one disk: slot->priv
  * @limited: there is a limit of the disk or of its VM
  * @shift: of the cost unit
+ * @round: the cost unit less one, so that a cost is rounded up
  * @domain: NULL: none. Changes only while no io is in flight
  * @credit: taken from the limits before; see limit.c
  */
@@ -127,6 +128,7 @@ struct qos_slot {
 	/* read by every io */
 	bool			limited;
 	u8			shift;
+	u64			round;
 	struct qos_domain	*domain;
 	struct qos_credit __percpu *credit;
 	struct qos_stats __percpu *stats;
@@ -160,12 +162,18 @@ struct qos_slot {
 
 /* Per-io state. */
 struct qos_io {
-	u64	sent_ns;	/* 0: not measured */
+	u64	sent_ns;	/* with VAIO_IO_MEASURED: when it went down */
 };
+
+static inline bool qos_has_data(const struct vaio_io *io)
+{
+	static_assert(QOS_K_DATA == (1U << VAIO_KIND_FLUSH) - 1);
+	return io->kind < VAIO_KIND_FLUSH;
+}
 
 static inline struct qos_cost qos_cost(const struct qos_slot *qs, const struct vaio_io *io)
 {
-	if (unlikely((1U << io->kind) & VAIO_K_ERASERS))
+	if (unlikely(!qos_has_data(io)))
 		return (struct qos_cost) { { 1, 0 } };
 	return (struct qos_cost) { { qos_cost_of(io->len, qs->shift), io->len } };
 }
@@ -185,7 +193,8 @@ void qos_limit_release_all(struct qos_slot *qs);
 
 struct qos_domain_cpu {
 	atomic_t		slots;		/* of the window, at this CPU's disposal */
-	unsigned int		skip;		/* ios until the next that is measured */
+	int			skip;		/* ios until the next that is measured */
+	int			every;		/* one of so many is */
 	unsigned long		jiffy;		/* of the one that was measured last */
 	struct qos_latency	latency;	/* since the domain is there */
 };
@@ -195,12 +204,14 @@ enum qos_probe { QOS_NO_PROBE, QOS_PROBE_DRAINS, QOS_PROBE_MEASURES };
 /**
  * struct qos_domain - disks on one backing store
  * @contended: the window is, or was lately, too small for all; see sched.c
- * @batch: window slots that a CPU takes at a time
+ * @hold: window slots that a CPU keeps at most
+ * @batch: ... and takes at a time
  * @pool: window slots that nobody has
  */
 struct qos_domain {
 	/* read by every io */
 	bool			contended;
+	int			hold;
 	int			batch;
 	unsigned long		next_tick;
 	struct qos_domain_cpu __percpu *cpu;

@@ -31,8 +31,8 @@
 #define TICK_CONTENDED	(HZ / 10)
 #define TICK_ELSE	HZ
 
-/* Measured: the first io of a CPU in each jiffy, and one of so many. */
-#define MEASURE_ONE_OF	8
+/* One of so many ios is measured at least; all, when there are few. */
+#define MEASURE_ONE_OF	32
 
 /* Of the window, what a CPU takes at a time. */
 #define CPU_BATCH_MAX	32
@@ -55,6 +55,7 @@ static void window_resize(struct qos_domain *d, int size)
 	atomic_add(size - d->size, &d->pool);
 	d->size = size;
 	WRITE_ONCE(d->batch, clamp_t(int, size / (4 * num_online_cpus()), 1, CPU_BATCH_MAX));
+	WRITE_ONCE(d->hold, 2 * d->batch);
 }
 
 /* Takes up to @want slots. Returns how many it got. */
@@ -100,25 +101,40 @@ static void kick(struct qos_domain *d)
 
 /* --- measuring --------------------------------------------------------------------- */
 
-static u64 measure_from(struct qos_domain_cpu *cpu)
+static void measure_from(struct qos_slot *qs, struct vaio_io *io, u64 now)
+{
+	struct qos_io *q = vaio_io_state(qs->slot, io);
+
+	q->sent_ns = now;
+	io->flags |= VAIO_IO_MEASURED;
+}
+
+/*
+ * The countdown has ended: this one is measured. The more ios there are in a
+ * jiffy, the fewer of them. A countdown that another CPU's task has disturbed
+ * does no harm.
+ */
+static noinline enum vaio_verdict submit_measured(struct qos_slot *qs, struct vaio_io *io,
+						  struct qos_domain_cpu *cpu)
 {
 	unsigned long now = jiffies;
 
-	if (likely(cpu->jiffy == now && cpu->skip)) {
-		cpu->skip--;
-		return 0;
-	}
+	if (cpu->jiffy == now)
+		cpu->every = min(2 * cpu->every + 1, MEASURE_ONE_OF - 1);
+	else
+		cpu->every /= 2;
 	cpu->jiffy = now;
-	cpu->skip = MEASURE_ONE_OF - 1;
-	return ktime_get_ns();
+	cpu->skip = cpu->every;
+	measure_from(qs, io, ktime_get_ns());
+	return VAIO_PASS;
 }
 
-static noinline void measured(struct qos_slot *qs, struct qos_domain *d, const struct vaio_io *io,
-			      u64 sent_ns)
+static void measured(struct qos_slot *qs, struct qos_domain *d, struct vaio_io *io)
 {
-	u64 ns = ktime_get_ns() - sent_ns;
+	const struct qos_io *q = vaio_io_state(qs->slot, io);
+	u64 ns = ktime_get_ns() - q->sent_ns;
 
-	if (!((1U << io->kind) & QOS_K_DATA))
+	if (!qos_has_data(io))
 		return;		/* how long a discard takes says nothing of the rest */
 	this_cpu_inc(d->cpu->latency.count);
 	this_cpu_add(d->cpu->latency.sum, ns);
@@ -166,6 +182,8 @@ static void take_latencies(struct qos_domain *d, struct qos_latency *sum)
  */
 static void probe_begins(struct qos_domain *d, u64 now)
 {
+	if (!d->contended)
+		contention_begins(d);
 	d->probe = QOS_PROBE_DRAINS;
 	d->probe_since = now;
 	window_resize(d, QOS_WINDOW_PROBE);
@@ -181,7 +199,7 @@ static void probe_ends(struct qos_domain *d)
 
 static void probe_goes_on(struct qos_domain *d, struct qos_latency *sum, u64 now)
 {
-	u64 since = now - d->probe_since;
+	u64 count, since = now - d->probe_since;
 
 	if (d->probe == QOS_PROBE_DRAINS) {
 		if (atomic_read(&d->pool) >= 0) {
@@ -194,7 +212,8 @@ static void probe_goes_on(struct qos_domain *d, struct qos_latency *sum, u64 now
 		}
 		return;
 	}
-	if (sum->count - d->seen.count < PROBE_COUNT && since < PROBE_NS)
+	count = sum->count - d->seen.count;
+	if (count < PROBE_COUNT && since < (count < PROBE_COUNT_MIN ? 10 * PROBE_NS : PROBE_NS))
 		return;
 	take_latencies(d, sum);
 	if (sum->count >= PROBE_COUNT_MIN)
@@ -224,7 +243,8 @@ static void tick(struct qos_domain *d, struct qos_latency *sum, u64 now)
 		qos_window_step(&d->window, sum, d->queued_lately, READ_ONCE(d->reserved_units));
 		window_resize(d, qos_window_ios(&d->window));
 	}
-	probe = count && d->queued_lately && qos_window_wants_probe(&d->window, now);
+	probe = count && qos_window_wants_probe(&d->window, now) &&
+		(d->queued_lately || qos_window_unknown(&d->window));
 	if (d->contended && !d->queued_lately && !d->nr_queued && atomic_read(&d->pool) > 0)
 		WRITE_ONCE(d->contended, false);
 	d->queued_lately = d->nr_queued;
@@ -254,13 +274,11 @@ static void queue_changed(struct qos_domain *d, struct qos_slot *qs, u64 now)
 static void queue_del(struct qos_domain *d, struct qos_slot *qs, struct vaio_io *io,
 		      struct list_head *out, u64 now)
 {
-	struct qos_io *q = vaio_io_state(qs->slot, io);
-
 	list_move_tail(&io->entry, out);
 	qs->nr_queued[is_internal(io)]--;
 	WRITE_ONCE(d->nr_queued, d->nr_queued - 1);
 	atomic_dec(&d->pool);
-	q->sent_ns = now;
+	measure_from(qs, io, now);
 	qos_count_ns(qs, queue_delay, now - io->defer_ns);
 }
 
@@ -293,16 +311,20 @@ static void dispatch_one(struct qos_domain *d, struct qos_slot *qs, enum qos_pha
 static void domain_work(struct work_struct *work)
 {
 	struct qos_domain *d = container_of(work, struct qos_domain, work);
+	/* only this worker, one at a time, begins and ends probes */
+	bool look = d->probe || time_after_eq(jiffies, READ_ONCE(d->next_tick));
 	struct qos_latency sum;
 	LIST_HEAD(out);
 	bool again;
 	int n;
 	u64 now;
 
-	sum_latencies(d, &sum);
+	if (look)
+		sum_latencies(d, &sum);
 	now = ktime_get_ns();
 	spin_lock_irq(&d->lock);
-	tick(d, &sum, now);
+	if (look)
+		tick(d, &sum, now);
 	for (n = 0; n < QOS_BATCH && d->nr_queued && atomic_read(&d->pool) > 0; n++) {
 		enum qos_phase phase;
 		struct qos_flow *f = qos_sched_next(&d->sched, now, &phase);
@@ -364,10 +386,11 @@ static void charge_now(struct qos_domain *d, struct qos_slot *qs, struct vaio_io
 	atomic_dec(&d->pool);
 }
 
-static noinline enum vaio_verdict submit_slow(struct qos_slot *qs, struct vaio_io *io)
+/* There was no slot at @cpu. */
+static noinline enum vaio_verdict submit_slow(struct qos_slot *qs, struct vaio_io *io,
+					      struct qos_domain_cpu *cpu)
 {
 	struct qos_domain *d = qs->domain;
-	struct qos_io *q = vaio_io_state(qs->slot, io);
 	enum vaio_verdict verdict = VAIO_PASS;
 	unsigned long flags;
 	int n;
@@ -376,11 +399,8 @@ static noinline enum vaio_verdict submit_slow(struct qos_slot *qs, struct vaio_i
 	if (!READ_ONCE(d->contended)) {
 		n = pool_take(d, READ_ONCE(d->batch));
 		if (n) {
-			struct qos_domain_cpu *cpu = raw_cpu_ptr(d->cpu);
-
-			q->sent_ns = measure_from(cpu);
 			atomic_add(n - 1, &cpu->slots);
-			/* as in slot_back(): nobody may have come for it meanwhile */
+			/* as in slot_back(): contention may have begun meanwhile */
 			smp_mb__after_atomic();
 			if (unlikely(READ_ONCE(d->contended))) {
 				cpu_slots_return(d, cpu);
@@ -391,10 +411,14 @@ static noinline enum vaio_verdict submit_slow(struct qos_slot *qs, struct vaio_i
 	}
 
 	now = ktime_get_ns();
-	q->sent_ns = now;
+	measure_from(qs, io, now);
 	spin_lock_irqsave(&d->lock, flags);
-	if (!d->contended)
+	if (!d->contended) {
 		contention_begins(d);
+	} else if (atomic_read(&cpu->slots)) {
+		/* returned just when we had looked for one: nobody else may come for it */
+		cpu_slots_return(d, cpu);
+	}
 	if (is_internal(io))
 		qos_count(qs, internal);
 	if ((!d->nr_queued && atomic_read(&d->pool) > 0) || (is_internal(io) && qs->prepares))
@@ -405,59 +429,68 @@ static noinline enum vaio_verdict submit_slow(struct qos_slot *qs, struct vaio_i
 	return verdict;
 }
 
-/* submit() of the filter. */
+/*
+ * submit() of the filter. In contention no CPU holds slots, so that all come to
+ * submit_slow(), but for one that is just on its way back to the pool.
+ */
 enum vaio_verdict qos_submit(struct vaio_slot *slot, struct vaio_io *io)
 {
 	struct qos_slot *qs = slot->priv;
-	struct qos_domain *d = qs->domain;
-	struct qos_domain_cpu *cpu;
-	struct qos_io *q;
-
-	if (unlikely(READ_ONCE(d->contended)))
-		return submit_slow(qs, io);
 	/* another CPU's slots would do as well */
-	cpu = raw_cpu_ptr(d->cpu);
+	struct qos_domain_cpu *cpu = raw_cpu_ptr(qs->domain->cpu);
+
 	if (unlikely(atomic_dec_return(&cpu->slots) < 0)) {
 		atomic_inc(&cpu->slots);
-		return submit_slow(qs, io);
+		return submit_slow(qs, io, cpu);
 	}
-	q = vaio_io_state(slot, io);
-	q->sent_ns = measure_from(cpu);
+	if (unlikely(--cpu->skip < 0))
+		return submit_measured(qs, io, cpu);
 	return VAIO_PASS;
+}
+
+/* The CPU has more slots than it should keep, or they belong to the pool now. */
+static noinline enum vaio_verdict slots_back(struct qos_domain *d, struct qos_domain_cpu *cpu, int n)
+{
+	int batch = READ_ONCE(d->batch);
+
+	if (READ_ONCE(d->contended)) {
+		cpu_slots_return(d, cpu);
+		smp_mb__after_atomic();
+		kick(d);
+	} else if (atomic_cmpxchg(&cpu->slots, n, n - batch) == n) {
+		atomic_add(batch, &d->pool);
+	}
+	return VAIO_PASS;
+}
+
+static __always_inline enum vaio_verdict slot_back(struct qos_domain *d)
+{
+	struct qos_domain_cpu *cpu = raw_cpu_ptr(d->cpu);
+	/* with a full barrier: see contention_begins() */
+	int n = atomic_inc_return(&cpu->slots);
+
+	if (unlikely(READ_ONCE(d->contended) || n > READ_ONCE(d->hold)))
+		return slots_back(d, cpu, n);
+	return VAIO_PASS;
+}
+
+static noinline enum vaio_verdict complete_slow(struct qos_slot *qs, struct vaio_io *io)
+{
+	if (io->status == BLK_STS_AGAIN)
+		qos_limit_refund(qs, io);
+	if (io->flags & VAIO_IO_MEASURED)
+		measured(qs, qs->domain, io);
+	return slot_back(qs->domain);
 }
 
 /* complete() of the filter: an io returns its slot of the window. */
 enum vaio_verdict qos_complete(struct vaio_slot *slot, struct vaio_io *io)
 {
 	struct qos_slot *qs = slot->priv;
-	struct qos_domain *d = qs->domain;
-	struct qos_io *q = vaio_io_state(slot, io);
-	struct qos_domain_cpu *cpu;
-	int n, batch;
 
-	if (unlikely(io->status == BLK_STS_AGAIN))
-		qos_limit_refund(qs, io);
-	if (unlikely(q->sent_ns))
-		measured(qs, d, io, q->sent_ns);
-	if (unlikely(READ_ONCE(d->contended))) {
-		atomic_inc(&d->pool);
-		smp_mb__after_atomic();
-		kick(d);
-		return VAIO_PASS;
-	}
-	cpu = raw_cpu_ptr(d->cpu);
-	/* with a full barrier: see contention_begins() */
-	n = atomic_inc_return(&cpu->slots);
-	if (unlikely(READ_ONCE(d->contended))) {
-		cpu_slots_return(d, cpu);
-		smp_mb__after_atomic();
-		kick(d);
-		return VAIO_PASS;
-	}
-	batch = READ_ONCE(d->batch);
-	if (unlikely(n > 2 * batch) && atomic_cmpxchg(&cpu->slots, n, n - batch) == n)
-		atomic_add(batch, &d->pool);
-	return VAIO_PASS;
+	if (unlikely(io->status || (io->flags & VAIO_IO_MEASURED)))
+		return complete_slow(qs, io);
+	return slot_back(qs->domain);
 }
 
 /* --- a disk's life ---------------------------------------------------------------------------------- */
@@ -567,7 +600,7 @@ int qos_sched_setup(struct qos_domain *d)
 	d->cpu = alloc_percpu(struct qos_domain_cpu);
 	if (!d->cpu)
 		return -ENOMEM;
-	d->wq = alloc_workqueue("vaio-qos-%s", WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, 1,
+	d->wq = alloc_workqueue("vaio-qos-%.14s", WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, 1,
 				d->name);
 	if (!d->wq) {
 		free_percpu(d->cpu);

@@ -82,6 +82,12 @@ void qos_window_median(struct qos_window *w, u64 median, bool alone, u64 now);
 bool qos_window_wants_probe(const struct qos_window *w, u64 now);
 void qos_window_step(struct qos_window *w, const struct qos_latency *l, bool full, u64 reserved);
 
+/* Is the store slow enough for a threshold to matter, and there is none yet? */
+static inline bool qos_window_unknown(const struct qos_window *w)
+{
+	return !qos_window_threshold(w) && w->latency > QOS_THRESHOLD_FLOOR;
+}
+
 static inline u32 qos_window_ios(const struct qos_window *w)
 {
 	return w->size >> 8;
