@@ -146,5 +146,15 @@ is 'what was set stays' "$(domain store '"\(.reserved_iops) \(.capacity_iops)"')
 check 'until it is taken back' vaioctl domain set store --capacity none --capacity-bytes none --threshold auto
 check_fails 'then it is gone' "no domain 'store'" vaioctl domain show store
 
+# --- what lies below
+
+dmsetup create lower --table '0 65536 linear /dev/a 0'
+dmsetup create upper --table '0 65536 linear /dev/mapper/lower 0'
+check 'attach puts a volume under the filter' vaioctl disk attach q3 --backing /dev/mapper/upper --filter qos,shares=low
+is 'the domain is the disk at the bottom' "$(property q3 domain)" "$device"
+check 'detach' vaioctl disk detach q3
+dmsetup remove upper
+dmsetup remove lower
+
 check 'all modules unload' rmmod dm_vaio vaio_qos vaio
 done_testing

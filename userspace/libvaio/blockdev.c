@@ -365,3 +365,72 @@ int vaio_blockdev_identity(dev_t dev, char *buf, size_t size, struct vaio_err *e
 		snprintf(buf, size, "%s:%.100s", p, word);
 	return VAIO_OK;
 }
+
+/* The only entry of a device's slaves; false when there is none, or more. */
+static bool only_slave(dev_t dev, dev_t *slave)
+{
+	char path[128], word[320];
+	struct dirent *d;
+	unsigned int ma, mi;
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/slaves", major(dev), minor(dev));
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		n++;
+		snprintf(word, sizeof(word), "%s/%.64s/dev", path, d->d_name);
+		if (!vaio_read_line(word, word, sizeof(word)) || sscanf(word, "%u:%u", &ma, &mi) != 2)
+			n++;
+		else
+			*slave = makedev(ma, mi);
+	}
+	closedir(dir);
+	return n == 1;
+}
+
+static bool below(dev_t dev, dev_t *next)
+{
+	char word[PATH_MAX];
+	unsigned int ma, mi;
+	struct stat st;
+
+	if (vaio_sysfs_read(dev, "partition", word, sizeof(word))) {
+		if (!vaio_sysfs_read(dev, "../dev", word, sizeof(word)) || sscanf(word, "%u:%u", &ma, &mi) != 2)
+			return false;
+		*next = makedev(ma, mi);
+		return true;
+	}
+	if (vaio_sysfs_read(dev, "loop/backing_file", word, sizeof(word))) {
+		/* a filesystem without a device of its own has no disk that we know */
+		if (stat(word, &st) || !major(st.st_dev))
+			return false;
+		*next = st.st_dev;
+		return true;
+	}
+	return only_slave(dev, next);
+}
+
+void vaio_blockdev_bottom(dev_t dev, char *name, size_t size)
+{
+	char path[128], link[PATH_MAX];
+	const char *slash;
+	ssize_t n;
+	int depth;
+
+	/* deeper stacks than that are loops of files on each other */
+	for (depth = 0; depth < 16 && below(dev, &dev); depth++)
+		;
+	name[0] = 0;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(dev), minor(dev));
+	n = readlink(path, link, sizeof(link) - 1);
+	if (n <= 0)
+		return;
+	link[n] = 0;
+	slash = strrchr(link, '/');
+	snprintf(name, size, "%s", slash ? slash + 1 : link);
+}

@@ -44,6 +44,14 @@ int vaio_blockdev_path(dev_t dev, char *buf, size_t size);
 /* A device-mapper device's name and uuid; false when it is none. */
 bool vaio_blockdev_dm(dev_t dev, char *name, size_t name_size, char *uuid, size_t uuid_size);
 
+/*
+ * The kernel's name of the device at the bottom: from a partition to its disk,
+ * from a loop device to the disk of its file's filesystem, from a logical volume
+ * to the disk under it. A device on more than one other is a bottom itself.
+ * Leaves @name empty when sysfs does not tell.
+ */
+void vaio_blockdev_bottom(dev_t dev, char *name, size_t size);
+
 /* First line of /sys/dev/block/M:m/<attr>, without trailing blanks; false when absent or empty. */
 bool vaio_sysfs_read(dev_t dev, const char *attr, char *buf, size_t size);
 

@@ -512,6 +512,23 @@ static int compute_size(struct attach *at)
 	return VAIO_OK;
 }
 
+/*
+ * Disks on one store share its time, whatever lies between. The kernel sees the
+ * whole device of the backing device; what is below that is told to it here.
+ */
+static int name_domain(struct attach *at)
+{
+	struct vaio_table_filter *f = vaio_table_find(&at->table, "qos");
+	char name[VAIO_VALUE_LEN];
+
+	if (!f || vaio_table_prop(f, "domain"))
+		return VAIO_OK;
+	vaio_blockdev_bottom(at->backing.dev, name, sizeof(name));
+	if (!name[0] || strlen(name) >= VAIO_NAME_LEN)
+		return VAIO_OK;
+	return vaio_table_add_prop(f, "domain", name, &at->e);
+}
+
 static int start(struct attach *at)
 {
 	const char *filters[VAIO_TABLE_MAX_FILTERS + 1] = { NULL };
@@ -522,6 +539,8 @@ static int start(struct attach *at)
 	for (i = 0; i < at->table.n_filters; i++)
 		filters[i] = at->table.filters[i].name;
 	rc = vaio_host_prepare(filters, &at->e);
+	if (!rc)
+		rc = name_domain(at);
 	if (!rc)
 		rc = check_taken(at);
 	if (!rc)
