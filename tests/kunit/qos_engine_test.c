@@ -182,7 +182,7 @@ static void test_give_is_exact(struct kunit *test)
 		/* in any order */
 		for (k = 0; k < ARRAY_SIZE(c); k++)
 			qos_limits_give(&l, &c[k]);
-		KUNIT_EXPECT_MEMEQ(test, &l, &before, sizeof(l));
+		KUNIT_ASSERT_MEMEQ(test, &l, &before, sizeof(l));
 	}
 }
 
