@@ -57,6 +57,7 @@ man-dir = $(DESTDIR)$(PREFIX)/share/man
 completion-dir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 rules-dir = $(DESTDIR)/usr/lib/udev/rules.d
 unit-dir = $(DESTDIR)/usr/lib/systemd/system
+nbdkit-dir = $(or $(shell pkg-config --variable=plugindir nbdkit),/usr/lib/nbdkit/plugins)
 
 man-pages = $(wildcard Documentation/man/*.[1-9])
 rules = $(wildcard userspace/udev/*.rules)
@@ -65,7 +66,8 @@ units = $(wildcard userspace/systemd/*.service)
 
 install: userspace
 	install -d $(DESTDIR)$(PREFIX)/sbin $(dkms-dir)
-	install -m 755 build/bin/vaioctl $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 build/bin/vaioctl build/bin/vaio-replicad $(DESTDIR)$(PREFIX)/sbin/
+	install -D -m 644 -t $(DESTDIR)$(nbdkit-dir) build/lib/nbdkit-vaio-plugin.so
 	set -e; for page in $(man-pages); do \
 		install -D -m 644 -t $(man-dir)/man$${page##*.} $$page; done
 	set -e; for file in $(completions); do \

@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Groups: their stores, the thread that writes and the one for upkeep. */
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "replicad.h"
+
+static struct group *groups;
+static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* --- the list ------------------------------------------------------------------------ */
+
+void uuid_text(const uint8_t *id, char *t)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*t++ = '-';
+		*t++ = hex[id[i] >> 4];
+		*t++ = hex[id[i] & 15];
+	}
+	*t = 0;
+}
+
+bool uuid_bytes(const char *text, uint8_t *id)
+{
+	char back[37];
+
+	for (int i = 0, at = 0; i < 16; i++, at += 2) {
+		unsigned int byte;
+
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			at++;
+		if (strlen(text) != 36 || sscanf(text + at, "%2x", &byte) != 1)
+			return false;
+		id[i] = (uint8_t)byte;
+	}
+	uuid_text(id, back);
+	return !strcmp(back, text);
+}
+
+struct group *group_find(const uint8_t *id)
+{
+	struct group *g;
+
+	pthread_mutex_lock(&groups_lock);
+	for (g = groups; g && memcmp(g->id, id, sizeof(g->id)); g = g->next)
+		;
+	pthread_mutex_unlock(&groups_lock);
+	return g;
+}
+
+unsigned int group_count(void)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&groups_lock);
+	for (struct group *g = groups; g; g = g->next)
+		n++;
+	pthread_mutex_unlock(&groups_lock);
+	return n;
+}
+
+/* Groups are never freed while the daemon runs: the list may be walked without its lock. */
+void groups_each(void (*each)(struct group *g, void *arg), void *arg)
+{
+	struct group *g;
+
+	pthread_mutex_lock(&groups_lock);
+	g = groups;
+	pthread_mutex_unlock(&groups_lock);
+	for (; g; g = g->next)
+		each(g, arg);
+}
+
+struct by_name {
+	const char *name;
+	struct group *found;
+	int nr;
+};
+
+static void match_name(struct group *g, void *arg)
+{
+	struct by_name *b = arg;
+	struct vr_store *st = group_get(g, NULL);
+	struct vr_info info;
+	bool is = !strcmp(g->uuid, b->name);
+
+	if (st) {
+		vr_store_info(st, &info);
+		is |= !strcmp(info.group_name, b->name);
+		group_put(g);
+	}
+	if (is) {
+		b->found = g;
+		b->nr++;
+	}
+}
+
+struct group *group_by_name(const char *name, struct vr_err *e)
+{
+	struct by_name b = { .name = name };
+
+	groups_each(match_name, &b);
+	if (b.nr == 1)
+		return b.found;
+	if (b.nr)
+		vr_fail(e, 0, "%d groups are named '%.100s': use the UUID", b.nr, name);
+	else
+		vr_fail(e, 0, "there is no group '%.100s'", name);
+	return NULL;
+}
+
+/* --- stores ------------------------------------------------------------------------------- */
+
+struct vr_store *group_get(struct group *g, struct vr_err *e)
+{
+	struct vr_store *st;
+
+	pthread_mutex_lock(&g->lock);
+	st = g->st;
+	if (st)
+		g->users++;
+	else
+		vr_fail(e, -EIO, "%s", g->error[0] ? g->error : "the store is not open");
+	pthread_mutex_unlock(&g->lock);
+	return st;
+}
+
+void group_put(struct group *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->users--;
+	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static int open_store(struct group *g)
+{
+	struct vr_options o = { .write = true, .segment_bytes = config.segment_bytes, .reserve_bytes = config.reserve_bytes };
+	struct vr_store *st = NULL;
+	struct vr_io *io;
+	struct vr_err e;
+	int err = vr_io_open(g->dir, &io);
+
+	if (err) {
+		vr_fail_errno(&e, err, "%s", g->dir);
+	} else {
+		err = vr_store_open(io, &o, &st, &e);
+		if (err)
+			io->ops->free(io);
+	}
+	pthread_mutex_lock(&g->lock);
+	g->st = st;
+	g->damaged = err == -EBADMSG || err == -ENOTSUP;
+	g->error[0] = 0;
+	if (err) {
+		snprintf(g->error, sizeof(g->error), "%s", e.text);
+		say(LOG_ERR, "group %s: %s", g->uuid, e.text);
+	}
+	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
+	return err;
+}
+
+/* With the group's lock: waits up to @ms for a change. */
+static void wait_change(struct group *g, long ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ms % 1000 * 1000000;
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&g->change, &g->lock, &t);
+}
+
+/* The store failed: everybody lets it go, and it is read again from the disk. */
+static void reopen(struct group *g)
+{
+	struct vr_store *st;
+
+	pthread_mutex_lock(&g->lock);
+	st = g->st;
+	g->st = NULL;
+	snprintf(g->error, sizeof(g->error), "the store failed and is being opened again");
+	while (g->users)
+		pthread_cond_wait(&g->change, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+	vr_store_close(st);
+	while (!stopping && open_store(g)) {
+		pthread_mutex_lock(&g->lock);
+		wait_change(g, 5000);
+		pthread_mutex_unlock(&g->lock);
+	}
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void free_queue(struct queued *q)
+{
+	while (q) {
+		struct queued *next = q->next;
+
+		free(q);
+		q = next;
+	}
+}
+
+/* With the group's lock. */
+static void drop_queue(struct group *g)
+{
+	free_queue(g->first);
+	g->first = NULL;
+	g->last = &g->first;
+	g->queue_bytes = 0;
+	pthread_cond_broadcast(&g->change);
+}
+
+/* Asks for upkeep that frees space, and waits for it. Did it help? */
+static bool make_room(struct group *g)
+{
+	uint64_t round;
+	bool helped;
+
+	pthread_mutex_lock(&g->lock);
+	round = ++g->pressure_wanted;
+	pthread_cond_broadcast(&g->change);
+	while (g->pressure_done < round && !stopping)
+		wait_change(g, 1000);
+	helped = g->pressure_helped;
+	pthread_mutex_unlock(&g->lock);
+	return helped;
+}
+
+/* Compares the CHECK records of a batch that was appended; says what differs. */
+static int answer_checks(struct group *g, struct session *s, const struct queued *q, struct vr_err *e)
+{
+	const struct vaio_rw_batch *h = (const void *)q->data;
+	struct vr_unpacker *u = NULL;
+	struct vr_batch *b = NULL;
+	const uint8_t *raw = NULL;
+	int err = 0;
+
+	for (uint32_t i = 0; i < le32toh(h->nr_records) && !err; i++) {
+		const struct vaio_rw_record *r = (const struct vaio_rw_record *)(h + 1) + i;
+		struct { struct vaio_rw_diff d; struct vaio_rw_range r; } diff = { 0 };
+
+		if (le16toh(r->type) != VAIO_RW_R_CHECK)
+			continue;
+		if (!b) {
+			b = malloc(sizeof(*b));
+			u = vr_unpacker_new();
+			err = b && u ? vr_batch_parse(q->data, q->len, b, e) : vr_fail(e, -ENOMEM, "no memory");
+			if (!err)
+				err = vr_batch_unpack(u, b, &raw, e);
+			if (err)
+				break;
+		}
+		err = vr_store_check(g->st, r, vr_batch_payload(b, raw, i), e);
+		if (err == 0) {
+			diff.d.seq = r->seq;
+			diff.d.member = r->member;
+			diff.d.nr_ranges = htole32(1);
+			diff.r.offset = r->offset;
+			diff.r.length = r->length;
+			session_send(s, VAIO_RW_DIFF, &diff, sizeof(diff));
+		}
+		err = err < 0 ? err : 0;
+	}
+	vr_unpacker_free(u);
+	free(b);
+	return err;
+}
+
+static int commit(struct group *g, struct session *s, struct vr_err *e)
+{
+	struct vaio_rw_durable d;
+	struct vr_info info;
+	int err = vr_store_commit(g->st, e);
+
+	if (err)
+		return err;
+	vr_store_info(g->st, &info);
+	d.durable_seq = htole64(info.durable.last_seq);
+	d.complete_seq = htole64(info.durable.complete_seq);
+	session_send(s, VAIO_RW_DURABLE, &d, sizeof(d));
+	return 0;
+}
+
+/* No room even after upkeep: says so, and tries until there is. @q is the batch that did not fit. */
+static int blocked(struct group *g, struct session *s, struct queued *q, struct vr_err *e)
+{
+	struct vaio_rw_ping fence = { htole64(FENCE_COOKIE) };
+	struct vaio_rw_blocked b = { 0 };
+	struct vaio_rw_unblocked u;
+	struct vr_info info;
+	int err = -ENOSPC;
+	bool gone = false;
+
+	vr_store_info(g->st, &info);
+	b.reason = htole32(info.need_resync ? VAIO_RW_BLOCKED_RESYNC : VAIO_RW_BLOCKED_FULL);
+	b.durable_seq = htole64(info.durable.last_seq);
+	b.need = htole64(info.need);
+	b.have = htole64(info.have);
+	snprintf((char *)b.text, sizeof(b.text), "%s (need %" PRIu64 ", have %" PRIu64 ")%s%.100s",
+		 info.need_resync ? "resync-blocked" : "full", info.need, info.have, info.held_by[0] ? "; held by " : "",
+		 info.held_by);
+	say(LOG_WARNING, "group %s: %s", g->uuid, (char *)b.text);
+	pthread_mutex_lock(&g->lock);
+	g->flow = FENCED;
+	g->blocked = b;
+	drop_queue(g);
+	pthread_mutex_unlock(&g->lock);
+	session_send(s, VAIO_RW_BLOCKED, &b, sizeof(b));
+	session_send(s, VAIO_RW_PING, &fence, sizeof(fence));
+	while (!gone && err == -ENOSPC) {
+		pthread_mutex_lock(&g->lock);
+		wait_change(g, 1000);
+		gone = stopping || s->end;
+		err = g->flow == FENCED ? -ENOSPC : 0;
+		pthread_mutex_unlock(&g->lock);
+		if (gone || err)
+			continue;
+		make_room(g);
+		err = vr_store_append(g->st, q->data, q->len, e);
+	}
+	if (!err)
+		err = answer_checks(g, s, q, e);
+	if (!err && !gone)
+		err = commit(g, s, e);
+	pthread_mutex_lock(&g->lock);
+	g->flow = FLOWS;
+	memset(&g->blocked, 0, sizeof(g->blocked));
+	pthread_mutex_unlock(&g->lock);
+	if (gone || err)
+		return gone && err == -ENOSPC ? 0 : err;
+	vr_store_info(g->st, &info);
+	say(LOG_NOTICE, "group %s: there is room again", g->uuid);
+	u.durable_seq = htole64(info.durable.last_seq);
+	session_send(s, VAIO_RW_UNBLOCKED, &u, sizeof(u));
+	return 0;
+}
+
+/* Batches that came together share an fdatasync. Returns what went wrong. */
+static int write_batches(struct group *g, struct session *s, struct queued *q, struct vr_err *e)
+{
+	int err = 0, err2;
+	struct vr_err e2;
+	bool any = false;
+
+	for (; q && !err && !s->end; q = q->next) {
+		const struct vaio_rw_batch *h = (const void *)q->data;
+
+		if (s->need_gap && (q->len < sizeof(*h) + sizeof(struct vaio_rw_record) ||
+				    le16toh(((const struct vaio_rw_record *)(h + 1))->type) != VAIO_RW_R_GAP)) {
+			err = vr_fail(e, -EPROTO, "acknowledged records are missing here: the first record must be a GAP");
+			break;
+		}
+		err = vr_store_append(g->st, q->data, q->len, e);
+		while (err == -ENOSPC && make_room(g))
+			err = vr_store_append(g->st, q->data, q->len, e);
+		if (err == -ENOSPC) {
+			err = any ? commit(g, s, e) : 0;
+			if (!err)
+				err = blocked(g, s, q, e);
+			return err;	/* what comes after it is dropped */
+		}
+		if (!err)
+			err = answer_checks(g, s, q, e);
+		if (!err)
+			s->need_gap = false;
+		any |= !err;
+	}
+	if (!any)
+		return err;
+	err2 = commit(g, s, &e2);
+	if (err2 && !err)
+		*e = e2;
+	return err2 ? err2 : err;
+}
+
+static void *writer(void *arg)
+{
+	struct group *g = arg;
+
+	pthread_mutex_lock(&g->lock);
+	while (!stopping) {
+		struct queued *q = g->first;
+		struct session *s = g->session;
+		struct vr_err e;
+		int err;
+
+		if (!q || !s || !g->st) {
+			pthread_cond_wait(&g->change, &g->lock);
+			continue;
+		}
+		g->first = NULL;
+		g->last = &g->first;
+		g->queue_bytes = 0;
+		g->writing = true;
+		pthread_cond_broadcast(&g->change);
+		pthread_mutex_unlock(&g->lock);
+		err = write_batches(g, s, q, &e);
+		free_queue(q);
+		if (err) {
+			say(LOG_ERR, "group %s: %s: %s", g->uuid, s->peer, e.text);
+			session_end(s, err == -EPROTO ? VAIO_RW_END_PROTOCOL : err == -EPERM ? VAIO_RW_END_PROMOTED :
+				    err == -EBADMSG ? VAIO_RW_END_DAMAGED : VAIO_RW_END_FAILED, e.text);
+		}
+		pthread_mutex_lock(&g->lock);
+		if (err)
+			drop_queue(g);
+		g->writing = false;
+		pthread_cond_broadcast(&g->change);
+		if (err && err != -EPROTO && err != -EPERM) {
+			pthread_mutex_unlock(&g->lock);
+			reopen(g);
+			pthread_mutex_lock(&g->lock);
+		}
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+/* --- upkeep ------------------------------------------------------------------------------------- */
+
+static void *keeper(void *arg)
+{
+	struct group *g = arg;
+
+	while (!stopping) {
+		struct vr_store *st = group_get(g, NULL);
+		struct vr_err e = { "" };
+		bool more = true, helped = false, pressure;
+		uint64_t round;
+		int err = 0;
+
+		pthread_mutex_lock(&g->lock);
+		round = g->pressure_wanted;
+		pressure = round > g->pressure_done;
+		pthread_mutex_unlock(&g->lock);
+		/* For space one step at a time: no more points go than must. */
+		while (st && more && !err && !stopping) {
+			err = vr_store_maintain(st, pressure, &more, &e);
+			helped |= more;
+			if (pressure && helped)
+				break;
+		}
+		if (st)
+			group_put(g);
+		pthread_mutex_lock(&g->lock);
+		if (err && strcmp(g->upkeep_error, e.text))
+			say(LOG_ERR, "group %s: upkeep: %s", g->uuid, e.text);
+		snprintf(g->upkeep_error, sizeof(g->upkeep_error), "%s", err ? e.text : "");
+		g->pressure_done = round;
+		g->pressure_helped = helped && !err;
+		pthread_cond_broadcast(&g->change);
+		if (g->pressure_wanted == g->pressure_done && !stopping)
+			wait_change(g, 1000);
+		pthread_mutex_unlock(&g->lock);
+	}
+	return NULL;
+}
+
+/* --- making and opening ------------------------------------------------------------------------------ */
+
+static struct group *add_group(const uint8_t *id)
+{
+	struct group *g = calloc(1, sizeof(*g));
+	pthread_condattr_t attr;
+	pthread_t t1, t2;
+
+	if (!g)
+		return NULL;
+	memcpy(g->id, id, sizeof(g->id));
+	uuid_text(id, g->uuid);
+	snprintf(g->dir, sizeof(g->dir), "%.450s/%s", config.store, g->uuid);
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&g->change, &attr);
+	g->last = &g->first;
+	open_store(g);
+	if (pthread_create(&t1, NULL, writer, g))
+		return NULL;
+	pthread_detach(t1);
+	if (pthread_create(&t2, NULL, keeper, g))
+		return NULL;
+	pthread_detach(t2);
+	pthread_mutex_lock(&groups_lock);
+	g->next = groups;
+	groups = g;
+	pthread_mutex_unlock(&groups_lock);
+	return g;
+}
+
+struct group *group_create(const uint8_t *id, const char *name, const char *subject, struct vr_err *e)
+{
+	struct vr_io *io;
+	struct group *g;
+	struct vr_store *st;
+	char uuid[37], dir[512];
+	int err;
+
+	uuid_text(id, uuid);
+	snprintf(dir, sizeof(dir), "%.450s/%s", config.store, uuid);
+	if (mkdir(dir, 0700) && errno != EEXIST) {
+		vr_fail_errno(e, -errno, "%.100s", dir);
+		return NULL;
+	}
+	err = vr_io_open(dir, &io);
+	if (err) {
+		vr_fail_errno(e, err, "%.100s", dir);
+		return NULL;
+	}
+	err = vr_store_create(io, id, name, e);
+	io->ops->free(io);
+	if (err)
+		return NULL;
+	g = add_group(id);
+	if (!g) {
+		vr_fail(e, -ENOMEM, "no memory for a group");
+		return NULL;
+	}
+	st = group_get(g, e);
+	if (!st)
+		return NULL;
+	err = vr_store_set_retention(st, config.retain_ns, 0, config.quota_bytes, e);
+	if (!err && subject)
+		err = vr_store_client(st, subject, true, e);
+	group_put(g);
+	say(LOG_NOTICE, "group %s (%s): made%s%s", g->uuid, name, subject ? " for " : "", subject ? subject : "");
+	return err ? NULL : g;
+}
+
+int groups_open(struct vr_err *e)
+{
+	DIR *dir = opendir(config.store);
+	struct dirent *d;
+
+	if (!dir)
+		return vr_fail_errno(e, -errno, "%.200s", config.store);
+	while ((d = readdir(dir))) {
+		uint8_t id[16];
+		char path[512];
+
+		snprintf(path, sizeof(path), "%.200s/%.200s/super", config.store, d->d_name);
+		/* A folder without a superblock was being made when the daemon stopped: nothing is in it. */
+		if (uuid_bytes(d->d_name, id) && !access(path, F_OK))
+			add_group(id);
+	}
+	closedir(dir);
+	return 0;
+}
+
+static void close_group(struct group *g, void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&g->lock);
+	pthread_cond_broadcast(&g->change);
+	/* A batch that is being written becomes durable or not; nothing waits for it. */
+	for (int i = 0; (g->users || g->writing) && i < 100; i++)
+		wait_change(g, 100);
+	if (g->st && !g->users && !g->writing) {
+		vr_store_close(g->st);
+		g->st = NULL;
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+void groups_close(void)
+{
+	groups_each(close_group, NULL);
+}
+
+/* --- connections ---------------------------------------------------------------------------------------- */
+
+int group_attach(struct group *g, struct session *s, const struct vr_hello *h, struct vr_err *e)
+{
+	int code = -1;
+
+	pthread_mutex_lock(&g->lock);
+	while (g->session && code < 0) {
+		struct session *old = g->session;
+
+		if (memcmp(old->ring, h->ring, sizeof(old->ring))) {
+			if (old->end) {
+				wait_change(g, 1000);
+				continue;
+			}
+			code = VAIO_RW_END_BUSY;
+			vr_fail(e, 0, "%s (%.100s) writes this group", old->peer, old->subject);
+		} else if (old->connection >= h->connection) {
+			code = VAIO_RW_END_REPLACED;
+			vr_fail(e, 0, "connection %" PRIu64 " of this ring is newer", old->connection);
+		} else {
+			if (!old->end)
+				session_end(old, VAIO_RW_END_REPLACED, "a newer connection of the same ring");
+			wait_change(g, 1000);
+		}
+		if (stopping && code < 0)
+			code = VAIO_RW_END_DONE;
+	}
+	if (code < 0) {
+		memcpy(s->ring, h->ring, sizeof(s->ring));
+		memcpy(s->host, h->host, sizeof(s->host));
+		s->connection = h->connection;
+		s->group = g;
+		g->session = s;
+		pthread_cond_broadcast(&g->change);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return code;
+}
+
+void group_detach(struct group *g, struct session *s)
+{
+	pthread_mutex_lock(&g->lock);
+	drop_queue(g);
+	/* The writer uses the session while it writes. */
+	while (g->writing)
+		pthread_cond_wait(&g->change, &g->lock);
+	if (g->session == s)
+		g->session = NULL;
+	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void group_queue(struct group *g, struct session *s, struct queued *q)
+{
+	pthread_mutex_lock(&g->lock);
+	while (g->queue_bytes && g->queue_bytes + q->len > QUEUE_BYTES && !s->end && !stopping && g->flow == FLOWS)
+		wait_change(g, 1000);
+	if (g->flow != FLOWS || s->end || stopping) {
+		free(q);
+	} else {
+		q->next = NULL;
+		*g->last = q;
+		g->last = &q->next;
+		g->queue_bytes += q->len;
+		pthread_cond_broadcast(&g->change);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+void group_fence_passed(struct group *g, struct session *s)
+{
+	(void)s;
+	pthread_mutex_lock(&g->lock);
+	if (g->flow == FENCED) {
+		g->flow = BLOCKED;
+		pthread_cond_broadcast(&g->change);
+	}
+	pthread_mutex_unlock(&g->lock);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * vaio-replicad: takes the records of groups from their agents into stores.
+ *
+ * A connection has a thread that reads it; a group has a thread that writes what
+ * connections brought, and one for upkeep. Groups share no lock but the list of them.
+ */
+#ifndef REPLICAD_H
+#define REPLICAD_H
+
+#include <gnutls/gnutls.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "../libreplica/libreplica.h"
+
+#define QUEUE_BYTES	(32U << 20)	/* of batches that a group holds in memory; the window of WELCOME is half of it */
+#define MAX_SESSIONS	256
+
+struct config {
+	const char *store, *listen, *pki, *socket;
+	bool new_groups;
+	unsigned int max_groups;
+	uint64_t segment_bytes, reserve_bytes;
+	uint64_t retain_ns, quota_bytes;	/* of new groups */
+};
+
+extern struct config config;
+extern atomic_bool stopping;
+
+/* Lines on stderr, with systemd's priority in front. */
+__attribute__((format(printf, 2, 3)))
+void say(int priority, const char *fmt, ...);
+
+/* --- session.c: a connection -------------------------------------------------------- */
+
+struct group;
+
+struct session {
+	int fd;
+	gnutls_session_t tls;
+	pthread_mutex_t send_lock;
+	char subject[VAIO_RW_TEXT_LEN];	/* of the client's certificate */
+	char peer[64];
+	struct group *group;
+	uint8_t ring[VAIO_RW_ID_LEN], host[VAIO_RW_ID_LEN];
+	uint64_t connection;
+	bool need_gap;			/* acknowledged records are missing: only a GAP is taken */
+	atomic_int end;			/* enum vaio_rw_end_code + 1 that the reading thread is to send */
+	char end_text[VAIO_RW_TEXT_LEN];	/* set before end */
+	struct vaio_rw_status status;	/* the group's lock */
+};
+
+void session_start(int fd, const char *peer);
+/* 0, or -1 when the connection is gone. Any thread. */
+int session_send(struct session *s, uint16_t type, const void *payload, size_t len);
+/* The reading thread ends the connection soon. */
+void session_end(struct session *s, enum vaio_rw_end_code code, const char *text);
+
+int tls_init(struct vr_err *e);
+/* Certificates, CA and CRL anew; what was there before stays when they are not right. */
+int tls_reload(struct vr_err *e);
+int tls_start(struct session *s, struct vr_err *e);
+
+/* --- group.c ---------------------------------------------------------------------------- */
+
+struct queued {
+	struct queued *next;
+	size_t len;
+	uint64_t data[];
+};
+
+struct group {
+	struct group *next;
+	uint8_t id[VAIO_RW_ID_LEN];
+	char uuid[37], dir[512];
+	pthread_mutex_t lock;
+	pthread_cond_t change;		/* of anything below */
+	struct vr_store *st;		/* NULL: it could not be opened, error says why */
+	unsigned int users;		/* who holds st: it is not closed under them */
+	char error[256];
+	bool damaged;
+	struct session *session;
+	struct queued *first, **last;
+	size_t queue_bytes;
+	bool writing;			/* the writer works on batches that it took */
+	enum { FLOWS, FENCED, BLOCKED } flow;	/* FENCED: BLOCKED was sent, its PONG has not come */
+	struct vaio_rw_blocked blocked;
+	uint64_t pressure_wanted, pressure_done;	/* rounds of upkeep for space */
+	bool pressure_helped;
+	char upkeep_error[256];
+};
+
+#define FENCE_COOKIE	0x6669656e63653031ULL	/* of the PING after BLOCKED; replicad's other PINGs have 0 */
+
+int groups_open(struct vr_err *e);
+void groups_close(void);
+struct group *group_find(const uint8_t *id);
+struct group *group_by_name(const char *name, struct vr_err *e);
+struct group *group_create(const uint8_t *id, const char *name, const char *subject, struct vr_err *e);
+unsigned int group_count(void);
+/* Calls @each for every group. */
+void groups_each(void (*each)(struct group *g, void *arg), void *arg);
+void uuid_text(const uint8_t *id, char *text);
+bool uuid_bytes(const char *text, uint8_t *id);
+
+/* The store, not closed until group_put(); NULL with the group's error. */
+struct vr_store *group_get(struct group *g, struct vr_err *e);
+void group_put(struct group *g);
+
+/* Makes @s the group's connection, ending an older one of the same ring. Else an END code with a text. */
+int group_attach(struct group *g, struct session *s, const struct vr_hello *h, struct vr_err *e);
+void group_detach(struct group *g, struct session *s);
+/* Waits while the queue is full. Takes @q over. */
+void group_queue(struct group *g, struct session *s, struct queued *q);
+void group_fence_passed(struct group *g, struct session *s);
+
+/* --- admin.c: the unix socket ------------------------------------------------------------- */
+
+int admin_start(struct vr_err *e);
+void admin_stop(void);
+
+#endif /* REPLICAD_H */

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A connection from an agent: its thread reads messages; batches go to the group's writer. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "replicad.h"
+
+#define CIPHER_LIMIT	(256ULL << 30)	/* bytes of a connection: below the limit of AES-GCM's records */
+#define AGE_LIMIT	(24 * 3600)
+
+static atomic_int nr_sessions;
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* --- sending ------------------------------------------------------------------------- */
+
+static int send_all(struct session *s, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = gnutls_record_send(s->tls, p, len);
+
+		if (n == GNUTLS_E_INTERRUPTED)
+			continue;
+		if (n <= 0)
+			return -1;	/* an agent that takes nothing for the send timeout is gone */
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int session_send(struct session *s, uint16_t type, const void *payload, size_t len)
+{
+	struct vaio_rw_msg h;
+	int rc;
+
+	vr_message_header(&h, type, payload, len);
+	pthread_mutex_lock(&s->send_lock);
+	rc = send_all(s, &h, sizeof(h)) || send_all(s, payload, len) ? -1 : 0;
+	pthread_mutex_unlock(&s->send_lock);
+	return rc;
+}
+
+void session_end(struct session *s, enum vaio_rw_end_code code, const char *text)
+{
+	pthread_mutex_lock(&s->send_lock);
+	if (!s->end) {
+		snprintf(s->end_text, sizeof(s->end_text), "%s", text);
+		s->end = (int)code + 1;
+	}
+	pthread_mutex_unlock(&s->send_lock);
+}
+
+static void send_end(struct session *s, int code, const struct vr_generation *g)
+{
+	static const uint32_t retry[] = {
+		[VAIO_RW_END_DONE] = 1000, [VAIO_RW_END_BUSY] = 10000, [VAIO_RW_END_PROTOCOL] = 10000,
+		[VAIO_RW_END_FAILED] = 5000, [VAIO_RW_END_TIMEOUT] = 1000, [VAIO_RW_END_LIMIT] = ~0U,
+		[VAIO_RW_END_VERSION] = ~0U, [VAIO_RW_END_NO_GROUP] = ~0U, [VAIO_RW_END_IDENTITY] = ~0U,
+		[VAIO_RW_END_FORK] = ~0U, [VAIO_RW_END_PROMOTED] = ~0U, [VAIO_RW_END_DAMAGED] = ~0U,
+		[VAIO_RW_END_REPLACED] = ~0U, [VAIO_RW_END_SOURCE_DAMAGED] = ~0U,
+	};
+	struct vaio_rw_end end = { .code = htole32((uint32_t)code), .retry_ms = htole32(retry[code]) };
+
+	if (g)
+		vr_generation_encode(g, &end.generation);
+	memcpy(end.text, s->end_text, sizeof(end.text));
+	session_send(s, VAIO_RW_END, &end, sizeof(end));
+}
+
+/* --- receiving ---------------------------------------------------------------------------- */
+
+/*
+ * Whole or not at all: 1; 0 when the peer closed; -1 when the connection is to end (s->end says how).
+ * Sends a PING when nothing was heard for long.
+ */
+static int receive(struct session *s, void *buf, size_t len)
+{
+	uint64_t heard = now_ms(), pinged = heard;
+	char *p = buf;
+
+	while (len) {
+		ssize_t n;
+
+		if (stopping)
+			session_end(s, VAIO_RW_END_DONE, "vaio-replicad stops");
+		if (s->end)
+			return -1;
+		n = gnutls_record_recv(s->tls, p, len);
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+			heard = pinged = now_ms();
+			continue;
+		}
+		if (n == 0 || n == GNUTLS_E_PREMATURE_TERMINATION)
+			return 0;
+		if (n != GNUTLS_E_AGAIN && n != GNUTLS_E_INTERRUPTED) {
+			if (gnutls_error_is_fatal((int)n))
+				return 0;
+			continue;
+		}
+		if (now_ms() - heard > VAIO_RW_DEAD_MS) {
+			session_end(s, VAIO_RW_END_TIMEOUT, "nothing was heard for too long");
+		} else if (now_ms() - pinged > VAIO_RW_PING_MS) {
+			struct vaio_rw_ping ping = { 0 };
+
+			session_send(s, VAIO_RW_PING, &ping, sizeof(ping));
+			pinged = now_ms();
+		}
+	}
+	return 1;
+}
+
+/* One message: 1 with a batch or payload in *@q, 0 or -1 as above. */
+static int receive_message(struct session *s, uint16_t *type, struct queued **q, struct vr_err *e)
+{
+	struct vaio_rw_msg h;
+	size_t len;
+	int rc = receive(s, &h, sizeof(h));
+
+	*q = NULL;
+	if (rc <= 0)
+		return rc;
+	if (vr_message_check_header(&h, type, &len, e)) {
+		session_end(s, VAIO_RW_END_PROTOCOL, e->text);
+		return -1;
+	}
+	/* Nobody has to be believed about 8 MiB before it said who it is. */
+	if (!s->group && (*type != VAIO_RW_HELLO || len > VAIO_RW_MAX_MESSAGE)) {
+		session_end(s, VAIO_RW_END_PROTOCOL, "the first message must be a HELLO");
+		return -1;
+	}
+	*q = malloc(sizeof(**q) + len);
+	if (!*q) {
+		session_end(s, VAIO_RW_END_FAILED, "no memory");
+		return -1;
+	}
+	(*q)->len = len;
+	rc = receive(s, (*q)->data, len);
+	if (rc > 0 && vr_message_check(&h, (*q)->data, len, e)) {
+		session_end(s, VAIO_RW_END_PROTOCOL, e->text);
+		rc = -1;
+	}
+	if (rc <= 0) {
+		free(*q);
+		*q = NULL;
+	}
+	return rc;
+}
+
+/* --- HELLO ----------------------------------------------------------------------------------- */
+
+static int send_welcome(struct session *s, struct vr_store *st, const struct vr_hello *hello)
+{
+	struct vr_history *h = vr_store_history(st);
+	size_t len = sizeof(struct vaio_rw_welcome);
+	struct vaio_rw_welcome *w;
+	struct vr_info info;
+	uint32_t flags = 0;
+	char *at;
+	int rc;
+
+	vr_store_info(st, &info);
+	if (h)
+		len += h->nr_generations * sizeof(struct vaio_rw_generation) + h->nr_members * sizeof(struct vaio_rw_member);
+	w = h ? calloc(1, len) : NULL;
+	if (!w) {
+		free(h);
+		return -1;
+	}
+	if (!info.durable.last_seq)
+		flags |= VAIO_RW_W_EMPTY;
+	else if (hello->acked_seq > info.durable.last_seq)
+		flags |= VAIO_RW_W_COMPARE;
+	if (info.durable.last_seq && info.durable.stretch)
+		flags |= VAIO_RW_W_RESYNC;
+	s->need_gap = flags & VAIO_RW_W_COMPARE;
+	w->version = htole32(VAIO_RW_VERSION);
+	w->flags = htole32(flags);
+	memcpy(w->store, info.store, sizeof(w->store));
+	if (info.durable.last_seq)
+		vr_generation_encode(&info.generation, &w->generation);
+	w->durable_seq = htole64(info.durable.last_seq);
+	w->complete_seq = htole64(info.durable.complete_seq);
+	w->max_batch = htole32(VAIO_RW_MAX_BATCH);
+	w->max_batch_raw = htole32(VAIO_RW_MAX_BATCH_RAW);
+	w->max_records = htole32(VAIO_RW_MAX_RECORDS);
+	w->window = htole32(QUEUE_BYTES / 2);
+	w->nr_generations = htole16((uint16_t)h->nr_generations);
+	w->nr_members = htole16((uint16_t)h->nr_members);
+	at = (char *)(w + 1);
+	for (unsigned int i = 0; i < h->nr_generations; i++, at += sizeof(struct vaio_rw_generation))
+		vr_generation_encode(&h->generations[i], (void *)at);
+	for (unsigned int i = 0; i < h->nr_members; i++, at += sizeof(struct vaio_rw_member))
+		vr_member_encode(&h->members[i], (void *)at);
+	rc = session_send(s, VAIO_RW_WELCOME, w, len);
+	free(w);
+	free(h);
+	return rc;
+}
+
+/* The refusals of Documentation/replication-wire.md, in its order. -1: welcome. */
+static int greet(struct session *s, const struct vr_hello *h, struct vr_generation *newest, struct vr_err *e)
+{
+	struct group *g = group_find(h->group);
+	struct vr_store *st;
+	struct vr_info info;
+	int code = -1;
+
+	if (h->version_min > VAIO_RW_VERSION || h->version_max < VAIO_RW_VERSION || h->required) {
+		vr_fail(e, 0, "version %u without features is spoken here", VAIO_RW_VERSION);
+		return VAIO_RW_END_VERSION;
+	}
+	if (!g && !config.new_groups) {
+		vr_fail(e, 0, "the group is not here, and new ones are not taken");
+		return VAIO_RW_END_NO_GROUP;
+	}
+	if (!g && group_count() >= config.max_groups) {
+		vr_fail(e, 0, "there are %u groups already", group_count());
+		return VAIO_RW_END_LIMIT;
+	}
+	if (!g) {
+		static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+		pthread_mutex_lock(&making);
+		g = group_find(h->group);
+		if (!g)
+			g = group_create(h->group, h->group_name[0] ? h->group_name : "unnamed", s->subject, e);
+		pthread_mutex_unlock(&making);
+		if (!g)
+			return VAIO_RW_END_FAILED;
+	}
+	st = group_get(g, e);
+	if (!st)
+		return g->damaged ? VAIO_RW_END_DAMAGED : VAIO_RW_END_FAILED;
+	if (!vr_store_has_client(st, s->subject)) {
+		vr_fail(e, 0, "'%.150s' may not write this group", s->subject);
+		code = VAIO_RW_END_IDENTITY;
+	} else {
+		code = group_attach(g, s, h, e);
+	}
+	/* From here on nobody else writes. */
+	vr_store_info(st, &info);
+	*newest = info.generation;
+	if (code < 0 && (info.role != VAIO_RS_REPLICA || info.failover != VAIO_RS_READY)) {
+		vr_fail(e, 0, "the replica was taken into use: its history is the one to go on with");
+		code = VAIO_RW_END_PROMOTED;
+	}
+	if (code < 0 && info.durable.last_seq && vr_generations_follow(h, &info.generation, info.durable.last_seq, e))
+		code = VAIO_RW_END_FORK;
+	if (code < 0 && h->flags & VAIO_RW_H_SOURCE_DAMAGED && info.durable.complete_seq) {
+		vr_fail(e, 0, "the source lost data that the replica has: it may not be resynced over it");
+		code = VAIO_RW_END_SOURCE_DAMAGED;
+	}
+	if (code < 0 && vr_store_set_source(st, h->host, h->host_name, h->ring, h->connection, e))
+		code = VAIO_RW_END_FAILED;
+	if (code < 0 && send_welcome(s, st, h)) {
+		vr_fail(e, 0, "the connection is gone");
+		code = VAIO_RW_END_DONE;
+	}
+	group_put(g);
+	return code;
+}
+
+/* --- messages ------------------------------------------------------------------------------------ */
+
+static void message(struct session *s, uint16_t type, const struct queued *q)
+{
+	struct group *g = s->group;
+
+	switch (type) {
+	case VAIO_RW_PING:
+		session_send(s, VAIO_RW_PONG, q->data, q->len);
+		break;
+	case VAIO_RW_PONG:
+		if (le64toh(q->data[0]) == FENCE_COOKIE)
+			group_fence_passed(g, s);
+		break;
+	case VAIO_RW_STATUS:
+		pthread_mutex_lock(&g->lock);
+		memcpy(&s->status, q->data, sizeof(s->status));
+		pthread_mutex_unlock(&g->lock);
+		break;
+	case VAIO_RW_CHECKPOINT_RESULT:
+		break;		/* this replicad asks for none */
+	default:
+		session_end(s, VAIO_RW_END_PROTOCOL, "a message that only a replica sends");
+	}
+}
+
+static void serve(struct session *s)
+{
+	uint64_t bytes = 0, since = now_ms();
+	struct vr_generation newest = { .counter = 0 };
+	struct vr_hello *hello;
+	struct vr_err e = { "" };
+	struct queued *q;
+	uint16_t type;
+	int rc = receive_message(s, &type, &q, &e), code;
+
+	if (rc <= 0)
+		return;
+	hello = malloc(sizeof(*hello));
+	if (!hello) {
+		free(q);
+		return;
+	}
+	vr_hello_decode(q->data, hello);
+	free(q);
+	code = greet(s, hello, &newest, &e);
+	free(hello);
+	if (code >= 0) {
+		say(LOG_WARNING, "%s (%s): refused: %s", s->peer, s->subject, e.text);
+		session_end(s, code, e.text);
+		send_end(s, code, code == VAIO_RW_END_FORK || code == VAIO_RW_END_PROMOTED ? &newest : NULL);
+		s->end = 0;
+		return;
+	}
+	say(LOG_NOTICE, "group %s: %s (%s) connected", s->group->uuid, s->peer, s->subject);
+	while ((rc = receive_message(s, &type, &q, &e)) > 0) {
+		bytes += q->len;
+		if (type == VAIO_RW_END) {
+			free(q);
+			return;
+		}
+		if (type == VAIO_RW_BATCH) {
+			group_queue(s->group, s, q);
+		} else {
+			message(s, type, q);
+			free(q);
+		}
+		if (bytes > CIPHER_LIMIT || now_ms() - since > AGE_LIMIT * 1000ULL)
+			session_end(s, VAIO_RW_END_RECONNECT, "time for new keys");
+	}
+}
+
+static void *session_thread(void *arg)
+{
+	struct session *s = arg;
+	struct vr_err e = { "" };
+	struct timeval second = { .tv_sec = 1 }, half_minute = { .tv_sec = 30 };
+
+	setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(s->fd, SOL_SOCKET, SO_SNDTIMEO, &half_minute, sizeof(half_minute));
+	if (tls_start(s, &e)) {
+		say(LOG_WARNING, "%s: %s", s->peer, e.text);
+	} else {
+		serve(s);
+		if (s->end)
+			send_end(s, s->end - 1, NULL);
+		if (s->group) {
+			say(LOG_NOTICE, "group %s: %s gone%s%s", s->group->uuid, s->peer, s->end ? ": " : "", s->end_text);
+			/* So that the writer does not wait for a peer that is not there. */
+			if (!s->end)
+				session_end(s, VAIO_RW_END_DONE, "");
+			shutdown(s->fd, SHUT_RDWR);
+			group_detach(s->group, s);
+		}
+	}
+	if (s->tls)
+		gnutls_deinit(s->tls);
+	close(s->fd);
+	pthread_mutex_destroy(&s->send_lock);
+	free(s);
+	atomic_fetch_sub(&nr_sessions, 1);
+	return NULL;
+}
+
+void session_start(int fd, const char *peer)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	pthread_t t;
+
+	if (atomic_fetch_add(&nr_sessions, 1) >= MAX_SESSIONS || !s)
+		goto fail;
+	s->fd = fd;
+	snprintf(s->peer, sizeof(s->peer), "%s", peer);
+	pthread_mutex_init(&s->send_lock, NULL);
+	if (pthread_create(&t, NULL, session_thread, s))
+		goto fail;
+	pthread_detach(t);
+	return;
+fail:
+	say(LOG_WARNING, "%s: too many connections", peer);
+	atomic_fetch_sub(&nr_sessions, 1);
+	close(fd);
+	free(s);
+}
