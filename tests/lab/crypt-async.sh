@@ -22,7 +22,7 @@ load_modules vaio-slow-xts || bail 'the asynchronous cipher can be loaded'
 filter_up f /dev/ours 0 "$sectors" key "$key"
 is 'the asynchronous cipher is the one in use' "$(property f driver)" xts-aes-slow
 check 'it reads what the usual cipher wrote' same "$WORK/data" /dev/mapper/f 100
-put "$WORK/data" /dev/mapper/f 5000
+put "$WORK/data" /dev/mapper/f 12800	# behind what fio writes
 like 'and it was asynchronous' "$(counter f async)" '^[1-9]'
 down f
 
@@ -69,7 +69,7 @@ rmmod vaio-slow-xts
 
 load_modules vaio-crypt dm-vaio
 filter_up f /dev/ours 0 "$sectors" key "$key"
-check 'the usual cipher reads what the slow one wrote' same "$WORK/data" /dev/mapper/f 5000
+check 'the usual cipher reads what the slow one wrote' same "$WORK/data" /dev/mapper/f 12800
 down f
 
 done_testing
