@@ -2,9 +2,7 @@
 /*
  * Generic netlink family "vaio": Documentation/netlink/vaio.yaml.
  *
- * CAP_NET_ADMIN is not the right to manage storage, so CAP_SYS_ADMIN is asked
- * for as well, both in the initial user namespace. No handler waits for I/O: the
- * longest it waits is for disk->lock.
+ * No handler waits for I/O: the longest it waits is for disk->lock.
  *
  * Attributes are checked by the policies for type and length. What has names for
  * people (an event's type, its phase, a range) is checked by the handler, whose
@@ -15,46 +13,13 @@
 #include <linux/string.h>
 #include <net/genetlink.h>
 #include "core.h"
-
-/* The largest message about one disk, and the space of one part of a dump. */
-#define VAIO_NL_REPLY_MAX	(128 * 1024)
-#define VAIO_NL_DUMP_ALLOC	(32 * 1024)
+#include "nl.h"
 
 enum { VAIO_NL_GROUP_EVENTS };
 
 static struct genl_family vaio_family;
 static DEFINE_SPINLOCK(ntf_lock);	/* order of sequence numbers is order of sending */
 static u32 ntf_seq;
-
-/* A message for the requester that names attr. Returns err. */
-static __printf(4, 5) int refuse(struct netlink_ext_ack *extack, const struct nlattr *attr,
-				 int err, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	if (extack) {
-		extack->_msg = vaio_verror(fmt, args);
-		if (attr)
-			NL_SET_BAD_ATTR(extack, attr);
-	}
-	va_end(args);
-	return err;
-}
-
-static int check_permission(const struct sk_buff *skb, struct netlink_ext_ack *extack)
-{
-	if (netlink_capable(skb, CAP_SYS_ADMIN))
-		return 0;
-	return refuse(extack, NULL, -EPERM,
-		      "CAP_SYS_ADMIN and CAP_NET_ADMIN in the initial user namespace are needed");
-}
-
-static int vaio_nl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
-			    struct genl_info *info)
-{
-	return check_permission(skb, info->extack);
-}
 
 /* Where a dump goes on. Not an index: disks and filters come and go between two parts. */
 struct dump_pos {
@@ -73,19 +38,6 @@ static_assert(sizeof(struct dump_pos) <= sizeof(((struct netlink_callback *)NULL
 static struct dump_pos *dump_pos(struct netlink_callback *cb)
 {
 	return (struct dump_pos *)cb->ctx;
-}
-
-static int vaio_nl_dump_start(struct netlink_callback *cb)
-{
-	int err = check_permission(cb->skb, cb->extack);
-
-	if (err)
-		return err;
-	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
-		return refuse(cb->extack, NULL, -EINVAL, "a dump lists all and takes no attributes");
-	memset(cb->ctx, 0, sizeof(cb->ctx));
-	cb->min_dump_alloc = VAIO_NL_DUMP_ALLOC;
-	return 0;
 }
 
 /* The disk with the next higher UUID, with a reference; NULL at the end. */
@@ -112,63 +64,6 @@ static void pass_disk(struct dump_pos *pos, const struct vaio_disk *disk)
 	uuid_copy(&pos->uuid, &disk->uuid);
 }
 
-/* Fills one message about obj; -EMSGSIZE when it does not fit. */
-typedef int (*fill_fn)(struct sk_buff *skb, void *obj);
-
-static int put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags, u8 cmd,
-		       fill_fn fill, void *obj)
-{
-	void *head = genlmsg_put(skb, portid, seq, &vaio_family, flags, cmd);
-	int err;
-
-	if (!head)
-		return -EMSGSIZE;
-	err = fill(skb, obj);
-	if (err) {
-		genlmsg_cancel(skb, head);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return 0;
-}
-
-static int dump_message(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
-			fill_fn fill, void *obj)
-{
-	return put_message(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, NLM_F_MULTI, cmd,
-			   fill, obj);
-}
-
-/* Answers a request, in a message as large as it takes. */
-static int reply(struct genl_info *info, u8 cmd, fill_fn fill, void *obj)
-{
-	size_t size = NLMSG_GOODSIZE;
-	struct sk_buff *skb;
-	int err;
-
-	do {
-		skb = nlmsg_new(size, GFP_KERNEL);
-		if (!skb)
-			return -ENOMEM;
-		err = put_message(skb, info->snd_portid, info->snd_seq, 0, cmd, fill, obj);
-		if (!err)
-			return genlmsg_reply(skb, info);
-		nlmsg_free(skb);
-		size *= 2;
-	} while (err == -EMSGSIZE && size <= VAIO_NL_REPLY_MAX);
-	if (err == -EMSGSIZE)
-		refuse(info->extack, NULL, err, "the answer does not fit a message");
-	return err;
-}
-
-static int put_uuid(struct sk_buff *skb, int attr, const uuid_t *uuid)
-{
-	char text[VAIO_UUID_STR_LEN];
-
-	snprintf(text, sizeof(text), "%pUb", uuid);
-	return nla_put_string(skb, attr, text);
-}
-
 /* For a string that may be absent. */
 static int put_some(struct sk_buff *skb, int attr, const char *text)
 {
@@ -180,34 +75,11 @@ static int put_dev(struct sk_buff *skb, int attr, dev_t dev)
 	return nla_put_u64_64bit(skb, attr, (u64)MAJOR(dev) << 32 | MINOR(dev), VAIO_A_DISK_PAD);
 }
 
-/* What show() and stats() add becomes nested pairs. */
-struct nl_text {
-	struct vaio_text	text;
-	struct sk_buff		*skb;
-	int			attr;
-	bool			full;
-};
-
-static void nl_text_add(struct vaio_text *text, const char *name, const char *value)
-{
-	struct nl_text *t = container_of(text, struct nl_text, text);
-	struct nlattr *nest;
-
-	if (t->full)
-		return;
-	nest = nla_nest_start(t->skb, t->attr);
-	if (!nest || nla_put_string(t->skb, VAIO_A_PROP_NAME, name) ||
-	    nla_put_string(t->skb, VAIO_A_PROP_VALUE, value))
-		t->full = true;		/* the caller drops the message */
-	else
-		nla_nest_end(t->skb, nest);
-}
-
 static int put_text(struct sk_buff *skb, int attr, struct vaio_slot *slot,
 		    void (*hook)(struct vaio_slot *slot, struct vaio_text *text))
 {
-	struct nl_text t = {
-		.text.add = nl_text_add,
+	struct vaio_nl_text t = {
+		.text.add = vaio_nl_text_add,
 		.skb = skb,
 		.attr = attr,
 	};
@@ -231,7 +103,7 @@ static int fill_host(struct sk_buff *skb, void *obj)
 
 static int vaio_nl_host_get(struct sk_buff *skb, struct genl_info *info)
 {
-	return reply(info, VAIO_CMD_HOST_GET, fill_host, NULL);
+	return vaio_nl_reply(&vaio_family, info, VAIO_CMD_HOST_GET, fill_host, NULL);
 }
 
 /* A filter's words, copied: its module may go while they are sent. */
@@ -308,7 +180,8 @@ static int vaio_nl_filter_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	copy->pos = *dump_pos(cb);
 	while (vaio_filter_walk(copy_next_filter, copy) > 0) {
 		copy->slots = count_slots(copy->filter, copy->pos.filter.class);
-		err = dump_message(skb, cb, VAIO_CMD_FILTER_GET, fill_filter, copy);
+		err = vaio_nl_dump_message(&vaio_family, skb, cb, VAIO_CMD_FILTER_GET,
+					   fill_filter, copy);
 		if (err)
 			break;
 		*dump_pos(cb) = copy->pos;
@@ -327,33 +200,35 @@ static struct vaio_disk *find_disk(struct genl_info *info, int uuid_attr, int na
 	uuid_t uuid;
 
 	if (!by_uuid == !by_name)
-		return ERR_PTR(refuse(info->extack, by_name, -EINVAL, by_uuid ?
-				      "the disk is named twice: give its uuid or its name" :
-				      "no disk is named: give its uuid or its name"));
+		return ERR_PTR(vaio_nl_refuse(info->extack, by_name, -EINVAL, by_uuid ?
+					      "the disk is named twice: give its uuid or its name" :
+					      "no disk is named: give its uuid or its name"));
 	if (by_name) {
 		disk = vaio_disk_find_name(nla_data(by_name));
-		if (!disk)
-			return ERR_PTR(refuse(info->extack, by_name, -ENODEV, "no disk '%s'",
+		if (disk)
+			return disk;
+		return ERR_PTR(vaio_nl_refuse(info->extack, by_name, -ENODEV, "no disk '%s'",
 					      (char *)nla_data(by_name)));
-		return disk;
 	}
 	if (uuid_parse(nla_data(by_uuid), &uuid))
-		return ERR_PTR(refuse(info->extack, by_uuid, -EINVAL, "'%s' is not a UUID",
-				      (char *)nla_data(by_uuid)));
+		return ERR_PTR(vaio_nl_refuse(info->extack, by_uuid, -EINVAL, "'%s' is not a UUID",
+					      (char *)nla_data(by_uuid)));
 	disk = vaio_disk_find(&uuid);
 	if (!disk)
-		return ERR_PTR(refuse(info->extack, by_uuid, -ENODEV, "no disk with UUID %pUb", &uuid));
+		return ERR_PTR(vaio_nl_refuse(info->extack, by_uuid, -ENODEV,
+					      "no disk with UUID %pUb", &uuid));
 	return disk;
 }
 
-static int dump_disks(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, fill_fn fill)
+static int dump_disks(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
+		      vaio_nl_fill_fn fill)
 {
 	struct dump_pos *pos = dump_pos(cb);
 	struct vaio_disk *disk;
 	int err = 0;
 
 	while (!err && (disk = next_disk(pos))) {
-		err = dump_message(skb, cb, cmd, fill, disk);
+		err = vaio_nl_dump_message(&vaio_family, skb, cb, cmd, fill, disk);
 		if (!err)
 			pass_disk(pos, disk);
 		vaio_disk_put(disk);
@@ -380,7 +255,7 @@ static int fill_disk(struct sk_buff *skb, void *obj)
 	int i, err = -EMSGSIZE;
 
 	mutex_lock(&disk->lock);
-	if (put_uuid(skb, VAIO_A_DISK_UUID, &disk->uuid) ||
+	if (vaio_nl_put_uuid(skb, VAIO_A_DISK_UUID, &disk->uuid) ||
 	    nla_put_string(skb, VAIO_A_DISK_NAME, disk->name) ||
 	    put_dev(skb, VAIO_A_DISK_DEV, disk->dev) ||
 	    nla_put_string(skb, VAIO_A_DISK_BACKING, disk->backing) ||
@@ -408,7 +283,7 @@ static int vaio_nl_disk_get(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
-	err = reply(info, VAIO_CMD_DISK_GET, fill_disk, disk);
+	err = vaio_nl_reply(&vaio_family, info, VAIO_CMD_DISK_GET, fill_disk, disk);
 	vaio_disk_put(disk);
 	return err;
 }
@@ -418,38 +293,30 @@ static int vaio_nl_disk_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return dump_disks(skb, cb, VAIO_CMD_DISK_GET, fill_disk);
 }
 
-static const struct nla_policy prop_policy[__VAIO_A_PROP_COUNT] = {
-	[VAIO_A_PROP_NAME]	= { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
-	[VAIO_A_PROP_VALUE]	= { .type = NLA_NUL_STRING, .len = VAIO_VALUE_LEN - 1 },
-};
-
 static int vaio_nl_disk_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *filter = info->attrs[VAIO_A_DISK_SLOT_FILTER];
 	struct nlattr *property = info->attrs[VAIO_A_DISK_PROPERTY];
-	struct nlattr *pair[__VAIO_A_PROP_COUNT];
 	char why[VAIO_REASON_LEN] = "";
+	const char *name, *value;
 	struct vaio_disk *disk;
 	int err;
 
 	if (!filter)
-		return refuse(info->extack, NULL, -EINVAL, "no filter is named");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no filter is named");
 	if (!property)
-		return refuse(info->extack, NULL, -EINVAL, "no property is given");
-	err = nla_parse_nested(pair, __VAIO_A_PROP_COUNT - 1, property, prop_policy, info->extack);
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no property is given");
+	err = vaio_nl_get_pair(property, &name, &value, info->extack);
 	if (err)
 		return err;
-	if (!pair[VAIO_A_PROP_NAME] || !pair[VAIO_A_PROP_VALUE])
-		return refuse(info->extack, property, -EINVAL, "a property has a name and a value");
 
 	disk = find_disk(info, VAIO_A_DISK_UUID, VAIO_A_DISK_NAME);
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
-	err = vaio_disk_set(disk, nla_data(filter), nla_data(pair[VAIO_A_PROP_NAME]),
-			    nla_data(pair[VAIO_A_PROP_VALUE]), why, sizeof(why));
+	err = vaio_disk_set(disk, nla_data(filter), name, value, why, sizeof(why));
 	vaio_disk_put(disk);
 	if (err)
-		refuse(info->extack, property, err, "%s", why);
+		vaio_nl_refuse(info->extack, property, err, "%s", why);
 	return err;
 }
 
@@ -496,7 +363,7 @@ static int fill_stats(struct sk_buff *skb, void *obj)
 
 	vaio_stack_stats_sum(disk, &sum);
 	mutex_lock(&disk->lock);
-	if (put_uuid(skb, VAIO_A_STATS_UUID, &disk->uuid) ||
+	if (vaio_nl_put_uuid(skb, VAIO_A_STATS_UUID, &disk->uuid) ||
 	    nla_put_string(skb, VAIO_A_STATS_NAME, disk->name))
 		goto out;
 	for (i = 0; i < __VAIO_KIND_COUNT; i++)
@@ -521,7 +388,7 @@ static int vaio_nl_stats_get(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(disk))
 		return PTR_ERR(disk);
-	err = reply(info, VAIO_CMD_STATS_GET, fill_stats, disk);
+	err = vaio_nl_reply(&vaio_family, info, VAIO_CMD_STATS_GET, fill_stats, disk);
 	vaio_disk_put(disk);
 	return err;
 }
@@ -539,7 +406,7 @@ static int fill_event(struct sk_buff *skb, void *obj)
 	const int pad = VAIO_A_EVENT_PAD;
 
 	if (nla_put_u64_64bit(skb, VAIO_A_EVENT_TOKEN, event->token, pad) ||
-	    put_uuid(skb, VAIO_A_EVENT_UUID, &event->uuid) ||
+	    vaio_nl_put_uuid(skb, VAIO_A_EVENT_UUID, &event->uuid) ||
 	    nla_put_string(skb, VAIO_A_EVENT_NAME, event->name) ||
 	    nla_put_u32(skb, VAIO_A_EVENT_TYPE, event->type) ||
 	    nla_put_u32(skb, VAIO_A_EVENT_PHASE, event->phase) ||
@@ -584,7 +451,8 @@ void vaio_netlink_notify(const struct vaio_event_info *info)
 
 	spin_lock_bh(&ntf_lock);
 	numbered.seq = ++ntf_seq;
-	if (skb && put_message(skb, 0, 0, 0, VAIO_CMD_EVENT_NTF, fill_numbered_event, &numbered)) {
+	if (skb && vaio_nl_put_message(&vaio_family, skb, 0, 0, 0, VAIO_CMD_EVENT_NTF,
+				       fill_numbered_event, &numbered)) {
 		nlmsg_free(skb);
 		skb = NULL;
 	}
@@ -599,17 +467,19 @@ static int read_type(struct genl_info *info, enum vaio_event_type *type)
 	const struct nlattr *attr = info->attrs[VAIO_A_EVENT_TYPE];
 
 	if (!attr)
-		return refuse(info->extack, NULL, -EINVAL, "no type of event is given");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no type of event is given");
 	*type = nla_get_u32(attr);
 	if (*type >= __VAIO_EVENT_COUNT)
-		return refuse(info->extack, attr, -EINVAL, "no type of event %u: %u (%s) to %u (%s)",
-			      *type, VAIO_EVENT_VM_START,
-			      vaio_event_type_name(VAIO_EVENT_VM_START), VAIO_EVENT_POLICY_CHANGED,
-			      vaio_event_type_name(VAIO_EVENT_POLICY_CHANGED));
+		return vaio_nl_refuse(info->extack, attr, -EINVAL,
+				      "no type of event %u: %u (%s) to %u (%s)",
+				      *type, VAIO_EVENT_VM_START,
+				      vaio_event_type_name(VAIO_EVENT_VM_START),
+				      VAIO_EVENT_POLICY_CHANGED,
+				      vaio_event_type_name(VAIO_EVENT_POLICY_CHANGED));
 	if (*type == VAIO_EVENT_STATE || *type == VAIO_EVENT_ATTACH || *type == VAIO_EVENT_DETACH)
-		return refuse(info->extack, attr, -EINVAL,
-			      "event '%s' is posted by the framework only",
-			      vaio_event_type_name(*type));
+		return vaio_nl_refuse(info->extack, attr, -EINVAL,
+				      "event '%s' is posted by the framework only",
+				      vaio_event_type_name(*type));
 	return 0;
 }
 
@@ -622,12 +492,13 @@ static int read_phase(struct genl_info *info, enum vaio_event_type type,
 	if (attr)
 		*phase = nla_get_u32(attr);
 	if (*phase >= __VAIO_PHASE_COUNT)
-		return refuse(info->extack, attr, -EINVAL,
-			      "no phase %u: 0 (notify), 1 (prepare), 2 (commit), 3 (abort)", *phase);
+		return vaio_nl_refuse(info->extack, attr, -EINVAL,
+				      "no phase %u: 0 (notify), 1 (prepare), 2 (commit), 3 (abort)",
+				      *phase);
 	if (*phase != VAIO_PHASE_NOTIFY && !vaio_event_can_prepare(type))
-		return refuse(info->extack, attr, -EINVAL,
-			      "event '%s' has no phase '%s', only 'notify'; snapshot, grow and migrate have",
-			      vaio_event_type_name(type), vaio_event_phase_name(*phase));
+		return vaio_nl_refuse(info->extack, attr, -EINVAL,
+				      "event '%s' has no phase '%s', only 'notify'; snapshot, grow and migrate have",
+				      vaio_event_type_name(type), vaio_event_phase_name(*phase));
 	return 0;
 }
 
@@ -643,21 +514,25 @@ static int read_phase_args(struct genl_info *info, enum vaio_event_phase phase,
 	*deadline_ms = deadline ? nla_get_u32(deadline) : 0;
 	*prepare = token ? nla_get_u64(token) : 0;
 	if (deadline && phase != VAIO_PHASE_PREPARE)
-		return refuse(info->extack, deadline, -EINVAL, "only phase 'prepare' has a deadline");
+		return vaio_nl_refuse(info->extack, deadline, -EINVAL,
+				      "only phase 'prepare' has a deadline");
 	if (deadline && (*deadline_ms < VAIO_EVENT_DEADLINE_MIN ||
 			 *deadline_ms > VAIO_EVENT_DEADLINE_MAX))
-		return refuse(info->extack, deadline, -ERANGE, "deadline of %u ms: %u to %u",
-			      *deadline_ms, VAIO_EVENT_DEADLINE_MIN, VAIO_EVENT_DEADLINE_MAX);
+		return vaio_nl_refuse(info->extack, deadline, -ERANGE,
+				      "deadline of %u ms: %u to %u",
+				      *deadline_ms, VAIO_EVENT_DEADLINE_MIN,
+				      VAIO_EVENT_DEADLINE_MAX);
 	if (ends && !*prepare)
-		return refuse(info->extack, token, -EINVAL, "phase '%s' needs the token of its prepare",
-			      vaio_event_phase_name(phase));
+		return vaio_nl_refuse(info->extack, token, -EINVAL,
+				      "phase '%s' needs the token of its prepare",
+				      vaio_event_phase_name(phase));
 	if (!ends && token)
-		return refuse(info->extack, token, -EINVAL,
-			      "phase '%s' gets a token, only 'commit' and 'abort' take one",
-			      vaio_event_phase_name(phase));
+		return vaio_nl_refuse(info->extack, token, -EINVAL,
+				      "phase '%s' gets a token, only 'commit' and 'abort' take one",
+				      vaio_event_phase_name(phase));
 	if (ends && arg)
-		return refuse(info->extack, arg, -EINVAL, "phase '%s' takes no argument",
-			      vaio_event_phase_name(phase));
+		return vaio_nl_refuse(info->extack, arg, -EINVAL, "phase '%s' takes no argument",
+				      vaio_event_phase_name(phase));
 	return 0;
 }
 
@@ -670,20 +545,24 @@ static int refuse_post(struct genl_info *info, int err, enum vaio_event_type typ
 
 	switch (err) {
 	case -ENOENT:
-		return refuse(info->extack, attr, err, "this disk has no prepare '%s' with token %llu",
-			      name, token);
+		return vaio_nl_refuse(info->extack, attr, err,
+				      "this disk has no prepare '%s' with token %llu",
+				      name, token);
 	case -EALREADY:
-		return refuse(info->extack, attr, err, "prepare '%s' with token %llu has ended already",
-			      name, token);
+		return vaio_nl_refuse(info->extack, attr, err,
+				      "prepare '%s' with token %llu has ended already",
+				      name, token);
 	case -EBUSY:
 		if (phase == VAIO_PHASE_COMMIT)
-			return refuse(info->extack, attr, err,
-				      "prepare '%s' with token %llu is not accepted yet", name, token);
+			return vaio_nl_refuse(info->extack, attr, err,
+					      "prepare '%s' with token %llu is not accepted yet",
+					      name, token);
 		if (token)
-			return refuse(info->extack, NULL, err,
-				      "the disk has a prepare '%s' with token %llu that has not ended",
-				      name, token);
-		return refuse(info->extack, NULL, err, "the disk has too many events that have not ended");
+			return vaio_nl_refuse(info->extack, NULL, err,
+					      "the disk has a prepare '%s' with token %llu that has not ended",
+					      name, token);
+		return vaio_nl_refuse(info->extack, NULL, err,
+				      "the disk has too many events that have not ended");
 	default:
 		return err;
 	}
@@ -715,7 +594,8 @@ static int vaio_nl_event_post(struct sk_buff *skb, struct genl_info *info)
 		kfree(event);
 		return PTR_ERR(disk);
 	}
-	err = vaio_event_post(disk, type, phase, arg ? nla_data(arg) : "", deadline_ms, prepare, &token);
+	err = vaio_event_post(disk, type, phase, arg ? nla_data(arg) : "", deadline_ms, prepare,
+			      &token);
 	if (err) {
 		err = refuse_post(info, err, type, phase, token);
 	} else if (vaio_event_find(token, event)) {
@@ -727,7 +607,7 @@ static int vaio_nl_event_post(struct sk_buff *skb, struct genl_info *info)
 	}
 	vaio_disk_put(disk);
 	if (!err)
-		err = reply(info, VAIO_CMD_EVENT_POST, fill_event, event);
+		err = vaio_nl_reply(&vaio_family, info, VAIO_CMD_EVENT_POST, fill_event, event);
 	kfree(event);
 	return err;
 }
@@ -739,16 +619,17 @@ static int vaio_nl_event_get(struct sk_buff *skb, struct genl_info *info)
 	int err;
 
 	if (!attr)
-		return refuse(info->extack, NULL, -EINVAL, "no token is given");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no token is given");
 	event = kmalloc(sizeof(*event), GFP_KERNEL);
 	if (!event)
 		return -ENOMEM;
 	err = vaio_event_find(nla_get_u64(attr), event);
 	if (err)
-		refuse(info->extack, attr, err, "no event with token %llu, or it ended a minute ago",
-		       nla_get_u64(attr));
+		vaio_nl_refuse(info->extack, attr, err,
+			       "no event with token %llu, or it ended a minute ago",
+			       nla_get_u64(attr));
 	else
-		err = reply(info, VAIO_CMD_EVENT_GET, fill_event, event);
+		err = vaio_nl_reply(&vaio_family, info, VAIO_CMD_EVENT_GET, fill_event, event);
 	kfree(event);
 	return err;
 }
@@ -784,11 +665,11 @@ static int vaio_nl_domain_get(struct sk_buff *skb, struct genl_info *info)
 	struct vaio_domain_info domain;
 
 	if (!name)
-		return refuse(info->extack, NULL, -EINVAL, "no domain is named");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no domain is named");
 	if (vaio_domain_get(nla_data(name), &domain))
-		return refuse(info->extack, name, -ENODEV, "no domain '%s'",
-			      (char *)nla_data(name));
-	return reply(info, VAIO_CMD_DOMAIN_GET, fill_domain, &domain);
+		return vaio_nl_refuse(info->extack, name, -ENODEV, "no domain '%s'",
+				      (char *)nla_data(name));
+	return vaio_nl_reply(&vaio_family, info, VAIO_CMD_DOMAIN_GET, fill_domain, &domain);
 }
 
 static int vaio_nl_domain_dump(struct sk_buff *skb, struct netlink_callback *cb)
@@ -798,7 +679,8 @@ static int vaio_nl_domain_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	int err = 0;
 
 	while (!err && !vaio_domain_next(after, &domain)) {
-		err = dump_message(skb, cb, VAIO_CMD_DOMAIN_GET, fill_domain, &domain);
+		err = vaio_nl_dump_message(&vaio_family, skb, cb, VAIO_CMD_DOMAIN_GET,
+					   fill_domain, &domain);
 		if (!err)
 			strscpy(after, domain.name, VAIO_NAME_LEN);
 	}
@@ -819,7 +701,7 @@ static int vaio_nl_domain_set(struct sk_buff *skb, struct genl_info *info)
 	int err;
 
 	if (!name)
-		return refuse(info->extack, NULL, -EINVAL, "no domain is named");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL, "no domain is named");
 	change.name = nla_data(name);
 	change.threshold_ns = given_u64(info, VAIO_A_DOMAIN_THRESHOLD_SET_NS,
 					&change.has_threshold);
@@ -828,11 +710,11 @@ static int vaio_nl_domain_set(struct sk_buff *skb, struct genl_info *info)
 	change.capacity_bytes = given_u64(info, VAIO_A_DOMAIN_CAPACITY_BYTES,
 					  &change.has_capacity_bytes);
 	if (!change.has_threshold && !change.has_capacity_iops && !change.has_capacity_bytes)
-		return refuse(info->extack, NULL, -EINVAL,
-			      "nothing to set: threshold or capacity is wanted");
+		return vaio_nl_refuse(info->extack, NULL, -EINVAL,
+				      "nothing to set: threshold or capacity is wanted");
 	err = vaio_domain_set(&change, &why);
 	if (err)
-		refuse(info->extack, name, err, "%s", why ?: "the filter gave no reason");
+		vaio_nl_refuse(info->extack, name, err, "%s", why ?: "the filter gave no reason");
 	return err;
 }
 
@@ -850,7 +732,7 @@ static const struct nla_policy disk_set_policy[VAIO_A_DISK_PROPERTY + 1] = {
 	[VAIO_A_DISK_UUID]	= UUID_POLICY,
 	[VAIO_A_DISK_NAME]	= NAME_POLICY,
 	[VAIO_A_DISK_SLOT_FILTER] = { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
-	[VAIO_A_DISK_PROPERTY]	= NLA_POLICY_NESTED(prop_policy),
+	[VAIO_A_DISK_PROPERTY]	= NLA_POLICY_NESTED(vaio_nl_prop_policy),
 };
 
 static const struct nla_policy stats_get_policy[VAIO_A_STATS_NAME + 1] = {

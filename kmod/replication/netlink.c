@@ -10,69 +10,12 @@
 #include <linux/netlink.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
+#include "nl.h"
 #include "repl.h"
-
-#define REPLY_MAX	(64 * 1024)
-#define DUMP_ALLOC	(32 * 1024)
 
 static struct genl_family repl_family;
 
-static int refuse(struct netlink_ext_ack *extack, const struct nlattr *attr, int err,
-		  const char *why)
-{
-	if (extack) {
-		extack->_msg = why;
-		if (attr)
-			NL_SET_BAD_ATTR(extack, attr);
-	}
-	return err;
-}
-
-static int check_permission(const struct sk_buff *skb, struct netlink_ext_ack *extack)
-{
-	if (netlink_capable(skb, CAP_SYS_ADMIN))
-		return 0;
-	return refuse(extack, NULL, -EPERM,
-		      "CAP_SYS_ADMIN and CAP_NET_ADMIN in the initial user namespace are needed");
-}
-
-static int repl_pre_doit(const struct genl_split_ops *ops, struct sk_buff *skb,
-			 struct genl_info *info)
-{
-	return check_permission(skb, info->extack);
-}
-
 /* --- what a group is ------------------------------------------------------------ */
-
-struct nl_text {
-	struct vaio_text	text;
-	struct sk_buff		*skb;
-	int			attr;
-	bool			full;
-};
-
-static void nl_text_add(struct vaio_text *text, const char *name, const char *value)
-{
-	struct nl_text *t = container_of(text, struct nl_text, text);
-	struct nlattr *nest;
-
-	if (t->full)
-		return;
-	nest = nla_nest_start(t->skb, t->attr);
-	if (!nest || nla_put_string(t->skb, VAIO_A_PROP_NAME, name) ||
-	    nla_put_string(t->skb, VAIO_A_PROP_VALUE, value))
-		t->full = true;		/* the caller drops the message */
-	else
-		nla_nest_end(t->skb, nest);
-}
-
-static int put_uuid(struct sk_buff *skb, int attr, const uuid_t *uuid)
-{
-	char text[VAIO_UUID_STR_LEN];
-
-	snprintf(text, sizeof(text), "%pUb", uuid);
-	return nla_put_string(skb, attr, text);
-}
 
 /* The group is locked. */
 static int put_member(struct sk_buff *skb, struct repl_member *m)
@@ -85,7 +28,8 @@ static int put_member(struct sk_buff *skb, struct repl_member *m)
 	dirty = (m->track.dirty.count + m->track.inflight.count) << VAIO_SC_BITMAP_SHIFT;
 	check = m->track.check.count << VAIO_SC_BITMAP_SHIFT;
 	spin_unlock(&m->lock);
-	if (!nest || put_uuid(skb, VAIO_REPL_A_MEMBER_UUID, vaio_disk_uuid(m->slot->disk)) ||
+	if (!nest ||
+	    vaio_nl_put_uuid(skb, VAIO_REPL_A_MEMBER_UUID, vaio_disk_uuid(m->slot->disk)) ||
 	    nla_put_string(skb, VAIO_REPL_A_MEMBER_NAME, vaio_disk_name(m->slot->disk)) ||
 	    nla_put_string(skb, VAIO_REPL_A_MEMBER_STATE, repl_member_state(m)) ||
 	    nla_put_u64_64bit(skb, VAIO_REPL_A_MEMBER_BYTES, m->sectors << SECTOR_SHIFT, pad) ||
@@ -121,15 +65,16 @@ static void add_counters(struct repl_group *g, struct vaio_text *text)
 	vaio_text_add(text, "resync_bytes", "%llu", c->resync_bytes);
 }
 
-/* The group's config is held, so members stay. */
-static int fill_group(struct sk_buff *skb, struct repl_group *g)
+static int fill_group(struct sk_buff *skb, void *obj)
 {
-	struct nl_text text = { .text.add = nl_text_add, .skb = skb };
+	struct vaio_nl_text text = { .text.add = vaio_nl_text_add, .skb = skb };
+	struct repl_group *g = obj;
 	int i, err = 0;
 
+	mutex_lock(&g->config);		/* members stay */
 	spin_lock_irq(&g->lock);
 	if (nla_put_string(skb, VAIO_REPL_A_GROUP_NAME, g->name) ||
-	    put_uuid(skb, VAIO_REPL_A_GROUP_UUID, &g->uuid) ||
+	    vaio_nl_put_uuid(skb, VAIO_REPL_A_GROUP_UUID, &g->uuid) ||
 	    nla_put_string(skb, VAIO_REPL_A_GROUP_STATE, repl_state_name(g->state)))
 		err = -EMSGSIZE;
 	text.attr = VAIO_REPL_A_GROUP_PROPERTY;
@@ -140,25 +85,8 @@ static int fill_group(struct sk_buff *skb, struct repl_group *g)
 		if (g->member[i])
 			err = put_member(skb, g->member[i]);
 	spin_unlock_irq(&g->lock);
-	return text.full ? -EMSGSIZE : err;
-}
-
-static int put_group(struct sk_buff *skb, u32 portid, u32 seq, int flags, struct repl_group *g)
-{
-	void *head = genlmsg_put(skb, portid, seq, &repl_family, flags, VAIO_REPL_CMD_GROUP_GET);
-	int err;
-
-	if (!head)
-		return -EMSGSIZE;
-	mutex_lock(&g->config);
-	err = fill_group(skb, g);
 	mutex_unlock(&g->config);
-	if (err) {
-		genlmsg_cancel(skb, head);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return 0;
+	return text.full ? -EMSGSIZE : err;
 }
 
 /* --- requests ---------------------------------------------------------------------- */
@@ -169,7 +97,7 @@ static const char *name_of(struct genl_info *info)
 
 	if (attr)
 		return nla_data(attr);
-	refuse(info->extack, NULL, -EINVAL, "no group is named");
+	vaio_nl_refuse(info->extack, NULL, -EINVAL, "no group is named");
 	return NULL;
 }
 
@@ -182,39 +110,30 @@ static struct repl_group *find_group(struct genl_info *info)
 		return ERR_PTR(-EINVAL);
 	g = repl_group_find(name);
 	if (!g) {
-		refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], -ENOENT,
-		       vaio_cfg_error(NULL, "there is no group '%s'", name));
+		vaio_nl_refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], -ENOENT,
+			       "there is no group '%s'", name);
 		return ERR_PTR(-ENOENT);
 	}
 	return g;
 }
 
-static const struct nla_policy prop_policy[__VAIO_A_PROP_COUNT] = {
-	[VAIO_A_PROP_NAME]	= { .type = NLA_NUL_STRING, .len = VAIO_NAME_LEN - 1 },
-	[VAIO_A_PROP_VALUE]	= { .type = NLA_NUL_STRING, .len = VAIO_VALUE_LEN - 1 },
-};
-
 /* All properties of a request, into props; nothing else changes when one is wrong. */
 static int read_props(struct genl_info *info, struct repl_props *props, bool fresh)
 {
-	struct nlattr *attr, *pair[__VAIO_A_PROP_COUNT];
+	const char *name, *value;
+	struct nlattr *attr;
 	char *why = NULL;
 	int left, err;
 
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, left) {
 		if (nla_type(attr) != VAIO_REPL_A_GROUP_PROPERTY)
 			continue;
-		err = nla_parse_nested(pair, __VAIO_A_PROP_COUNT - 1, attr, prop_policy,
-				       info->extack);
+		err = vaio_nl_get_pair(attr, &name, &value, info->extack);
 		if (err)
 			return err;
-		if (!pair[VAIO_A_PROP_NAME] || !pair[VAIO_A_PROP_VALUE])
-			return refuse(info->extack, attr, -EINVAL,
-				      "a property has a name and a value");
-		err = repl_props_set(props, nla_data(pair[VAIO_A_PROP_NAME]),
-				     nla_data(pair[VAIO_A_PROP_VALUE]), fresh, &why);
+		err = repl_props_set(props, name, value, fresh, &why);
 		if (err)
-			return refuse(info->extack, attr, err, why);
+			return vaio_nl_refuse(info->extack, attr, err, "%s", why);
 	}
 	return 0;
 }
@@ -222,21 +141,13 @@ static int read_props(struct genl_info *info, struct repl_props *props, bool fre
 static int do_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct repl_group *g = find_group(info);
-	size_t size = NLMSG_GOODSIZE;
-	struct sk_buff *reply;
 	int err;
 
 	if (IS_ERR(g))
 		return PTR_ERR(g);
-	do {
-		reply = nlmsg_new(size, GFP_KERNEL);
-		err = reply ? put_group(reply, info->snd_portid, info->snd_seq, 0, g) : -ENOMEM;
-		if (err && reply)
-			nlmsg_free(reply);
-		size *= 2;
-	} while (err == -EMSGSIZE && size <= REPLY_MAX);
+	err = vaio_nl_reply(&repl_family, info, VAIO_REPL_CMD_GROUP_GET, fill_group, g);
 	repl_group_put(g);
-	return err ?: genlmsg_reply(reply, info);
+	return err;
 }
 
 static int do_new(struct sk_buff *skb, struct genl_info *info)
@@ -256,7 +167,8 @@ static int do_new(struct sk_buff *skb, struct genl_info *info)
 	if (!err) {
 		err = repl_group_new(name, props, &why);
 		if (err)
-			refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], err, why);
+			vaio_nl_refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], err,
+				       "%s", why);
 	}
 	kfree(props);
 	return err;
@@ -293,63 +205,49 @@ static int do_del(struct sk_buff *skb, struct genl_info *info)
 	if (!name)
 		return -EINVAL;
 	err = repl_group_delete(name, &why);
-	return err ? refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], err, why) : 0;
+	if (err)
+		vaio_nl_refuse(info->extack, info->attrs[VAIO_REPL_A_GROUP_NAME], err, "%s", why);
+	return err;
 }
 
-static int reply_mark(struct genl_info *info, const char *name, u64 seq)
-{
-	struct sk_buff *reply = nlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	void *head;
+struct mark {
+	const char *group;
+	u64 seq;
+};
 
-	if (!reply)
-		return -ENOMEM;
-	head = genlmsg_put(reply, info->snd_portid, info->snd_seq, &repl_family, 0,
-			   VAIO_REPL_CMD_GROUP_MARK);
-	if (!head || nla_put_string(reply, VAIO_REPL_A_GROUP_NAME, name) ||
-	    nla_put_u64_64bit(reply, VAIO_REPL_A_GROUP_SEQ, seq, VAIO_REPL_A_GROUP_PAD)) {
-		nlmsg_free(reply);
+static int fill_mark(struct sk_buff *skb, void *obj)
+{
+	const struct mark *mark = obj;
+
+	if (nla_put_string(skb, VAIO_REPL_A_GROUP_NAME, mark->group) ||
+	    nla_put_u64_64bit(skb, VAIO_REPL_A_GROUP_SEQ, mark->seq, VAIO_REPL_A_GROUP_PAD))
 		return -EMSGSIZE;
-	}
-	genlmsg_end(reply, head);
-	return genlmsg_reply(reply, info);
+	return 0;
 }
 
 static int do_mark(struct sk_buff *skb, struct genl_info *info)
 {
-	const struct nlattr *mark = info->attrs[VAIO_REPL_A_GROUP_MARK];
+	const struct nlattr *text = info->attrs[VAIO_REPL_A_GROUP_MARK];
 	struct repl_group *g = find_group(info);
-	u64 seq;
+	struct mark mark;
 	int err;
 
 	if (IS_ERR(g))
 		return PTR_ERR(g);
-	err = repl_mark(g, mark ? nla_data(mark) : "", &seq);
+	mark.group = g->name;
+	err = repl_mark(g, text ? nla_data(text) : "", &mark.seq);
 	if (err == -ENOTCONN)
-		refuse(info->extack, NULL, err,
-		       "the group captures nothing at the moment: a mark would have no place");
+		vaio_nl_refuse(info->extack, NULL, err,
+			       "the group captures nothing at the moment: a mark would have no place");
 	else if (err == -ENOSPC)
-		refuse(info->extack, NULL, err, "the ring is full");
+		vaio_nl_refuse(info->extack, NULL, err, "the ring is full");
 	else if (!err)
-		err = reply_mark(info, g->name, seq);
+		err = vaio_nl_reply(&repl_family, info, VAIO_REPL_CMD_GROUP_MARK, fill_mark, &mark);
 	repl_group_put(g);
 	return err;
 }
 
 /* --- dump -------------------------------------------------------------------------- */
-
-static int dump_start(struct netlink_callback *cb)
-{
-	int err = check_permission(cb->skb, cb->extack);
-
-	if (err)
-		return err;
-	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
-		return refuse(cb->extack, NULL, -EINVAL,
-			      "a dump lists all and takes no attributes");
-	memset(cb->ctx, 0, sizeof(cb->ctx));
-	cb->min_dump_alloc = DUMP_ALLOC;
-	return 0;
-}
 
 /* The group with the next name after the one in the callback. */
 static struct repl_group *next_group(const char *after)
@@ -374,7 +272,8 @@ static int dump(struct sk_buff *skb, struct netlink_callback *cb)
 
 	BUILD_BUG_ON(VAIO_NAME_LEN > sizeof(cb->ctx));
 	while (!err && (g = next_group(at))) {
-		err = put_group(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, NLM_F_MULTI, g);
+		err = vaio_nl_dump_message(&repl_family, skb, cb, VAIO_REPL_CMD_GROUP_GET,
+					   fill_group, g);
 		if (!err)
 			strscpy(at, g->name, VAIO_NAME_LEN);
 		repl_group_put(g);
@@ -392,7 +291,7 @@ static const struct nla_policy name_policy[VAIO_REPL_A_GROUP_NAME + 1] = {
 
 static const struct nla_policy props_policy[VAIO_REPL_A_GROUP_PROPERTY + 1] = {
 	[VAIO_REPL_A_GROUP_NAME]	= NAME_POLICY,
-	[VAIO_REPL_A_GROUP_PROPERTY]	= NLA_POLICY_NESTED(prop_policy),
+	[VAIO_REPL_A_GROUP_PROPERTY]	= NLA_POLICY_NESTED(vaio_nl_prop_policy),
 };
 
 static const struct nla_policy mark_policy[VAIO_REPL_A_GROUP_MARK + 1] = {
@@ -408,7 +307,7 @@ static const struct genl_ops repl_ops[] = {
 		.flags = GENL_ADMIN_PERM,
 		POLICY(name_policy),
 		.doit = do_get,
-		.start = dump_start,
+		.start = vaio_nl_dump_start,
 		.dumpit = dump,
 	}, {
 		.cmd = VAIO_REPL_CMD_GROUP_NEW,
@@ -438,7 +337,7 @@ static struct genl_family repl_family __ro_after_init = {
 	.version = VAIO_REPL_GENL_VERSION,
 	.module = THIS_MODULE,
 	.parallel_ops = true,
-	.pre_doit = repl_pre_doit,
+	.pre_doit = vaio_nl_pre_doit,
 	.ops = repl_ops,
 	.n_ops = ARRAY_SIZE(repl_ops),
 };

@@ -8,6 +8,7 @@
 #include <netlink/netlink.h>
 
 #include "netlink.h"
+#include "netlink_private.h"
 
 #define MAX_SLOTS	64
 #define MAX_PAIRS	256
@@ -58,8 +59,7 @@ int vaio_word_value(const char *const *names, const char *word)
 	return -1;
 }
 
-/* A string that may lack its NUL, cut to @size. */
-static void get_str(struct nlattr *a, char *dst, size_t size)
+void vaio_nl_get_str(struct nlattr *a, char *dst, size_t size)
 {
 	size_t n;
 
@@ -86,7 +86,7 @@ static uint8_t get_u8(struct nlattr *a)
 	return a && nla_len(a) >= 1 ? *(const uint8_t *)nla_data(a) : 0;
 }
 
-static uint64_t get_u64(struct nlattr *a)
+uint64_t vaio_nl_get_u64(struct nlattr *a)
 {
 	uint64_t v = 0;
 
@@ -108,7 +108,7 @@ static bool get_hist(struct nlattr *a, uint64_t *hist)
 	return true;
 }
 
-static int add_pair(struct nlattr *nest, struct vaio_pair **pairs, unsigned int *n)
+int vaio_nl_get_pair(struct nlattr *nest, struct vaio_pair **pairs, unsigned int *n)
 {
 	struct nlattr *tb[__VAIO_A_PROP_COUNT];
 	struct vaio_pair *p;
@@ -121,8 +121,8 @@ static int add_pair(struct nlattr *nest, struct vaio_pair **pairs, unsigned int 
 	*pairs = p;
 	p += (*n)++;
 	memset(p, 0, sizeof(*p));
-	get_str(tb[VAIO_A_PROP_NAME], p->name, sizeof(p->name));
-	get_str(tb[VAIO_A_PROP_VALUE], p->value, sizeof(p->value));
+	vaio_nl_get_str(tb[VAIO_A_PROP_NAME], p->name, sizeof(p->name));
+	vaio_nl_get_str(tb[VAIO_A_PROP_VALUE], p->value, sizeof(p->value));
 	return 0;
 }
 
@@ -133,10 +133,10 @@ int vaio_decode_filter(struct nlattr *head, int len, struct vaio_filter_info *f)
 	memset(f, 0, sizeof(*f));
 	if (nla_parse(tb, __VAIO_A_FILTER_COUNT - 1, head, len, NULL) < 0)
 		return -EINVAL;
-	get_str(tb[VAIO_A_FILTER_NAME], f->name, sizeof(f->name));
-	get_str(tb[VAIO_A_FILTER_VENDOR], f->vendor, sizeof(f->vendor));
-	get_str(tb[VAIO_A_FILTER_VERSION], f->version, sizeof(f->version));
-	get_str(tb[VAIO_A_FILTER_SUMMARY], f->summary, sizeof(f->summary));
+	vaio_nl_get_str(tb[VAIO_A_FILTER_NAME], f->name, sizeof(f->name));
+	vaio_nl_get_str(tb[VAIO_A_FILTER_VENDOR], f->vendor, sizeof(f->vendor));
+	vaio_nl_get_str(tb[VAIO_A_FILTER_VERSION], f->version, sizeof(f->version));
+	vaio_nl_get_str(tb[VAIO_A_FILTER_SUMMARY], f->summary, sizeof(f->summary));
 	f->class = get_u32(tb[VAIO_A_FILTER_CLASS]);
 	f->caps = get_u32(tb[VAIO_A_FILTER_CAPS]);
 	f->slots = get_u32(tb[VAIO_A_FILTER_SLOTS]);
@@ -157,12 +157,12 @@ static int decode_slot(struct nlattr *nest, struct vaio_disk_info *d)
 	d->slots = s;
 	s += d->n_slots++;
 	memset(s, 0, sizeof(*s));
-	get_str(tb[VAIO_A_SLOT_FILTER], s->filter, sizeof(s->filter));
-	get_str(tb[VAIO_A_SLOT_STATE], s->state, sizeof(s->state));
+	vaio_nl_get_str(tb[VAIO_A_SLOT_FILTER], s->filter, sizeof(s->filter));
+	vaio_nl_get_str(tb[VAIO_A_SLOT_STATE], s->state, sizeof(s->state));
 	s->class = get_u32(tb[VAIO_A_SLOT_CLASS]);
 	nla_for_each_nested(a, nest, rem)
 		if (nla_type(a) == VAIO_A_SLOT_PROPERTY && !err)
-			err = add_pair(a, &s->props, &s->n_props);
+			err = vaio_nl_get_pair(a, &s->props, &s->n_props);
 	return err;
 }
 
@@ -174,15 +174,15 @@ int vaio_decode_disk(struct nlattr *head, int len, struct vaio_disk_info *d)
 	memset(d, 0, sizeof(*d));
 	if (nla_parse(tb, __VAIO_A_DISK_COUNT - 1, head, len, NULL) < 0)
 		return -EINVAL;
-	get_str(tb[VAIO_A_DISK_UUID], d->uuid, sizeof(d->uuid));
-	get_str(tb[VAIO_A_DISK_NAME], d->name, sizeof(d->name));
-	get_str(tb[VAIO_A_DISK_BACKING], d->backing, sizeof(d->backing));
-	get_str(tb[VAIO_A_DISK_SIDECAR], d->sidecar, sizeof(d->sidecar));
-	get_str(tb[VAIO_A_DISK_REASON], d->reason, sizeof(d->reason));
-	d->dev = get_u64(tb[VAIO_A_DISK_DEV]);
-	d->backing_dev = get_u64(tb[VAIO_A_DISK_BACKING_DEV]);
-	d->offset = get_u64(tb[VAIO_A_DISK_OFFSET]);
-	d->sectors = get_u64(tb[VAIO_A_DISK_SECTORS]);
+	vaio_nl_get_str(tb[VAIO_A_DISK_UUID], d->uuid, sizeof(d->uuid));
+	vaio_nl_get_str(tb[VAIO_A_DISK_NAME], d->name, sizeof(d->name));
+	vaio_nl_get_str(tb[VAIO_A_DISK_BACKING], d->backing, sizeof(d->backing));
+	vaio_nl_get_str(tb[VAIO_A_DISK_SIDECAR], d->sidecar, sizeof(d->sidecar));
+	vaio_nl_get_str(tb[VAIO_A_DISK_REASON], d->reason, sizeof(d->reason));
+	d->dev = vaio_nl_get_u64(tb[VAIO_A_DISK_DEV]);
+	d->backing_dev = vaio_nl_get_u64(tb[VAIO_A_DISK_BACKING_DEV]);
+	d->offset = vaio_nl_get_u64(tb[VAIO_A_DISK_OFFSET]);
+	d->sectors = vaio_nl_get_u64(tb[VAIO_A_DISK_SECTORS]);
 	d->block_size = get_u32(tb[VAIO_A_DISK_BLOCK_SIZE]);
 	d->state = get_u32(tb[VAIO_A_DISK_STATE]);
 	nla_for_each_attr(a, head, len, rem)
@@ -207,16 +207,16 @@ static int decode_slot_stats(struct nlattr *nest, struct vaio_stats *st)
 	st->slots = s;
 	s += st->n_slots++;
 	memset(s, 0, sizeof(*s));
-	get_str(tb[VAIO_A_SSTATS_FILTER], s->filter, sizeof(s->filter));
-	s->completed = get_u64(tb[VAIO_A_SSTATS_COMPLETED]);
-	s->failed = get_u64(tb[VAIO_A_SSTATS_FAILED]);
-	s->deferred = get_u64(tb[VAIO_A_SSTATS_DEFERRED]);
-	s->parked = get_u64(tb[VAIO_A_SSTATS_PARKED]);
-	s->own_io = get_u64(tb[VAIO_A_SSTATS_OWN_IO]);
+	vaio_nl_get_str(tb[VAIO_A_SSTATS_FILTER], s->filter, sizeof(s->filter));
+	s->completed = vaio_nl_get_u64(tb[VAIO_A_SSTATS_COMPLETED]);
+	s->failed = vaio_nl_get_u64(tb[VAIO_A_SSTATS_FAILED]);
+	s->deferred = vaio_nl_get_u64(tb[VAIO_A_SSTATS_DEFERRED]);
+	s->parked = vaio_nl_get_u64(tb[VAIO_A_SSTATS_PARKED]);
+	s->own_io = vaio_nl_get_u64(tb[VAIO_A_SSTATS_OWN_IO]);
 	s->has_latency = get_hist(tb[VAIO_A_SSTATS_DEFER_LATENCY], s->latency);
 	nla_for_each_nested(a, nest, rem)
 		if (nla_type(a) == VAIO_A_SSTATS_COUNTER && !err)
-			err = add_pair(a, &s->counters, &s->n_counters);
+			err = vaio_nl_get_pair(a, &s->counters, &s->n_counters);
 	return err;
 }
 
@@ -229,8 +229,8 @@ int vaio_decode_stats(struct nlattr *head, int len, struct vaio_stats *s)
 	memset(s, 0, sizeof(*s));
 	if (nla_parse(tb, __VAIO_A_STATS_COUNT - 1, head, len, NULL) < 0)
 		return -EINVAL;
-	get_str(tb[VAIO_A_STATS_UUID], s->uuid, sizeof(s->uuid));
-	get_str(tb[VAIO_A_STATS_NAME], s->name, sizeof(s->name));
+	vaio_nl_get_str(tb[VAIO_A_STATS_UUID], s->uuid, sizeof(s->uuid));
+	vaio_nl_get_str(tb[VAIO_A_STATS_NAME], s->name, sizeof(s->name));
 	s->has_latency = get_hist(tb[VAIO_A_STATS_LATENCY], s->latency);
 	nla_for_each_attr(a, head, len, rem) {
 		if (err)
@@ -246,9 +246,9 @@ int vaio_decode_stats(struct nlattr *head, int len, struct vaio_stats *s)
 		kind = get_u32(k[VAIO_A_KSTATS_KIND]);
 		if (kind >= __VAIO_KIND_COUNT)
 			continue;	/* a newer kernel's */
-		s->kind[kind].count = get_u64(k[VAIO_A_KSTATS_COUNT]);
-		s->kind[kind].bytes = get_u64(k[VAIO_A_KSTATS_BYTES]);
-		s->kind[kind].failed = get_u64(k[VAIO_A_KSTATS_FAILED]);
+		s->kind[kind].count = vaio_nl_get_u64(k[VAIO_A_KSTATS_COUNT]);
+		s->kind[kind].bytes = vaio_nl_get_u64(k[VAIO_A_KSTATS_BYTES]);
+		s->kind[kind].failed = vaio_nl_get_u64(k[VAIO_A_KSTATS_FAILED]);
 	}
 	if (err)
 		vaio_stats_free(s);
@@ -262,13 +262,13 @@ int vaio_decode_event(struct nlattr *head, int len, struct vaio_event_info *ev)
 	memset(ev, 0, sizeof(*ev));
 	if (nla_parse(tb, __VAIO_A_EVENT_COUNT - 1, head, len, NULL) < 0)
 		return -EINVAL;
-	ev->token = get_u64(tb[VAIO_A_EVENT_TOKEN]);
-	ev->time_ns = get_u64(tb[VAIO_A_EVENT_TIME_NS]);
-	get_str(tb[VAIO_A_EVENT_UUID], ev->uuid, sizeof(ev->uuid));
-	get_str(tb[VAIO_A_EVENT_NAME], ev->name, sizeof(ev->name));
-	get_str(tb[VAIO_A_EVENT_FILTER], ev->filter, sizeof(ev->filter));
-	get_str(tb[VAIO_A_EVENT_REASON], ev->reason, sizeof(ev->reason));
-	get_str(tb[VAIO_A_EVENT_ARG], ev->arg, sizeof(ev->arg));
+	ev->token = vaio_nl_get_u64(tb[VAIO_A_EVENT_TOKEN]);
+	ev->time_ns = vaio_nl_get_u64(tb[VAIO_A_EVENT_TIME_NS]);
+	vaio_nl_get_str(tb[VAIO_A_EVENT_UUID], ev->uuid, sizeof(ev->uuid));
+	vaio_nl_get_str(tb[VAIO_A_EVENT_NAME], ev->name, sizeof(ev->name));
+	vaio_nl_get_str(tb[VAIO_A_EVENT_FILTER], ev->filter, sizeof(ev->filter));
+	vaio_nl_get_str(tb[VAIO_A_EVENT_REASON], ev->reason, sizeof(ev->reason));
+	vaio_nl_get_str(tb[VAIO_A_EVENT_ARG], ev->arg, sizeof(ev->arg));
 	ev->type = get_u32(tb[VAIO_A_EVENT_TYPE]);
 	ev->phase = get_u32(tb[VAIO_A_EVENT_PHASE]);
 	ev->status = get_u32(tb[VAIO_A_EVENT_STATUS]);
@@ -286,20 +286,20 @@ int vaio_decode_domain(struct nlattr *head, int len, struct vaio_domain *d)
 	memset(d, 0, sizeof(*d));
 	if (nla_parse(tb, __VAIO_A_DOMAIN_COUNT - 1, head, len, NULL) < 0)
 		return -EINVAL;
-	get_str(tb[VAIO_A_DOMAIN_NAME], d->name, sizeof(d->name));
+	vaio_nl_get_str(tb[VAIO_A_DOMAIN_NAME], d->name, sizeof(d->name));
 	d->disks = get_u32(tb[VAIO_A_DOMAIN_DISKS]);
 	d->window = get_u32(tb[VAIO_A_DOMAIN_WINDOW]);
 	d->in_flight = get_u32(tb[VAIO_A_DOMAIN_IN_FLIGHT]);
 	d->queued = get_u32(tb[VAIO_A_DOMAIN_QUEUED]);
 	d->contended = get_u8(tb[VAIO_A_DOMAIN_CONTENDED]);
 	d->rotational = get_u8(tb[VAIO_A_DOMAIN_ROTATIONAL]);
-	d->latency_ns = get_u64(tb[VAIO_A_DOMAIN_LATENCY_NS]);
-	d->threshold_ns = get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_NS]);
-	d->threshold_set_ns = get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_SET_NS]);
-	d->capacity_iops = get_u64(tb[VAIO_A_DOMAIN_CAPACITY_IOPS]);
-	d->capacity_bytes = get_u64(tb[VAIO_A_DOMAIN_CAPACITY_BYTES]);
-	d->reserved_iops = get_u64(tb[VAIO_A_DOMAIN_RESERVED_IOPS]);
-	d->reserved_bytes = get_u64(tb[VAIO_A_DOMAIN_RESERVED_BYTES]);
+	d->latency_ns = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_LATENCY_NS]);
+	d->threshold_ns = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_NS]);
+	d->threshold_set_ns = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_THRESHOLD_SET_NS]);
+	d->capacity_iops = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_CAPACITY_IOPS]);
+	d->capacity_bytes = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_CAPACITY_BYTES]);
+	d->reserved_iops = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_RESERVED_IOPS]);
+	d->reserved_bytes = vaio_nl_get_u64(tb[VAIO_A_DOMAIN_RESERVED_BYTES]);
 	return 0;
 }
 

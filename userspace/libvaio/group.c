@@ -10,8 +10,6 @@
 #include "group.h"
 #include "netlink_private.h"
 
-#define MAX_PAIRS	256
-
 int vaio_group_open(struct vaio_nl **nl, struct vaio_err *e)
 {
 	return vaio_nl_open_family(nl, VAIO_REPL_GENL_NAME,
@@ -20,49 +18,6 @@ int vaio_group_open(struct vaio_nl **nl, struct vaio_err *e)
 }
 
 /* --- decoding ------------------------------------------------------------------- */
-
-/* A string that may lack its NUL, cut to @size. */
-static void get_str(struct nlattr *a, char *dst, size_t size)
-{
-	size_t n;
-
-	if (!a)
-		return;
-	n = strnlen(nla_data(a), (size_t)nla_len(a));
-	if (n > size - 1)
-		n = size - 1;
-	memcpy(dst, nla_data(a), n);
-	dst[n] = 0;
-}
-
-static uint64_t get_u64(struct nlattr *a)
-{
-	uint64_t v = 0;
-
-	if (a && nla_len(a) >= (int)sizeof(v))
-		memcpy(&v, nla_data(a), sizeof(v));
-	return v;
-}
-
-static int add_pair(struct nlattr *a, struct vaio_pair **pairs, unsigned int *n)
-{
-	struct nlattr *tb[__VAIO_A_PROP_COUNT];
-	struct vaio_pair *p;
-
-	if (*n == MAX_PAIRS)
-		return 0;
-	if (nla_parse_nested(tb, __VAIO_A_PROP_COUNT - 1, a, NULL) < 0)
-		return -EINVAL;
-	p = realloc(*pairs, (*n + 1) * sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	*pairs = p;
-	memset(&p[*n], 0, sizeof(*p));
-	get_str(tb[VAIO_A_PROP_NAME], p[*n].name, sizeof(p->name));
-	get_str(tb[VAIO_A_PROP_VALUE], p[*n].value, sizeof(p->value));
-	(*n)++;
-	return 0;
-}
 
 static int add_member(struct nlattr *a, struct vaio_group *g)
 {
@@ -79,12 +34,12 @@ static int add_member(struct nlattr *a, struct vaio_group *g)
 	g->members = m;
 	m += g->n_members++;
 	memset(m, 0, sizeof(*m));
-	get_str(tb[VAIO_REPL_A_MEMBER_UUID], m->uuid, sizeof(m->uuid));
-	get_str(tb[VAIO_REPL_A_MEMBER_NAME], m->name, sizeof(m->name));
-	get_str(tb[VAIO_REPL_A_MEMBER_STATE], m->state, sizeof(m->state));
-	m->bytes = get_u64(tb[VAIO_REPL_A_MEMBER_BYTES]);
-	m->dirty = get_u64(tb[VAIO_REPL_A_MEMBER_DIRTY]);
-	m->to_check = get_u64(tb[VAIO_REPL_A_MEMBER_TO_CHECK]);
+	vaio_nl_get_str(tb[VAIO_REPL_A_MEMBER_UUID], m->uuid, sizeof(m->uuid));
+	vaio_nl_get_str(tb[VAIO_REPL_A_MEMBER_NAME], m->name, sizeof(m->name));
+	vaio_nl_get_str(tb[VAIO_REPL_A_MEMBER_STATE], m->state, sizeof(m->state));
+	m->bytes = vaio_nl_get_u64(tb[VAIO_REPL_A_MEMBER_BYTES]);
+	m->dirty = vaio_nl_get_u64(tb[VAIO_REPL_A_MEMBER_DIRTY]);
+	m->to_check = vaio_nl_get_u64(tb[VAIO_REPL_A_MEMBER_TO_CHECK]);
 	return 0;
 }
 
@@ -97,19 +52,19 @@ int vaio_decode_group(struct nlattr *head, int len, struct vaio_group *g)
 	nla_for_each_attr(a, head, len, rem) {
 		switch (nla_type(a)) {
 		case VAIO_REPL_A_GROUP_NAME:
-			get_str(a, g->name, sizeof(g->name));
+			vaio_nl_get_str(a, g->name, sizeof(g->name));
 			break;
 		case VAIO_REPL_A_GROUP_UUID:
-			get_str(a, g->uuid, sizeof(g->uuid));
+			vaio_nl_get_str(a, g->uuid, sizeof(g->uuid));
 			break;
 		case VAIO_REPL_A_GROUP_STATE:
-			get_str(a, g->state, sizeof(g->state));
+			vaio_nl_get_str(a, g->state, sizeof(g->state));
 			break;
 		case VAIO_REPL_A_GROUP_PROPERTY:
-			err = add_pair(a, &g->props, &g->n_props);
+			err = vaio_nl_get_pair(a, &g->props, &g->n_props);
 			break;
 		case VAIO_REPL_A_GROUP_COUNTER:
-			err = add_pair(a, &g->counters, &g->n_counters);
+			err = vaio_nl_get_pair(a, &g->counters, &g->n_counters);
 			break;
 		case VAIO_REPL_A_GROUP_MEMBER:
 			err = add_member(a, g);
