@@ -67,7 +67,7 @@ refuse 2 "--capacity-bytes: '5TiB' is not none, or 1B to 4TiB" domain set sda --
 refuse 2 "--threshold: auto, or a latency: '5' lacks a unit: accepted are us, ms, s" domain set sda --threshold 5
 refuse 2 "--threshold: '11s' is not auto, or 1us to 10s" domain set sda --threshold 11s
 refuse 2 "disk: 'frobnicate' is unknown: accepted are list, show, attach, detach" disk frobnicate
-refuse 2 "option '--what' is unknown: accepted before the noun are" --what
+refuse 2 "option '--what' is unknown: accepted before the noun are --json, --verbose, --help, --version" --what
 refuse 2 "filter: 'show' is unknown: accepted are list" filter show
 
 # Options and operands.
@@ -169,6 +169,7 @@ accept "--backing DEV|IMAGE" disk attach --help
 accept "--interval TIME" help top
 accept "prepare, commit, abort" event list-types
 accept '"netlink": 1' --json version
+accept "vaioctl " --version
 accept '"type": "snapshot"' event list-types --json
 
 # Completion knows what the table knows, and the script finds it.

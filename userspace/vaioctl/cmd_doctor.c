@@ -267,7 +267,7 @@ int cmd_doctor(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, cons
 	struct vaio_nl *nl;
 	struct utsname u;
 	struct vaio_err e;
-	int wrong;
+	int wrong, err;
 
 	(void)cmd;
 	(void)a;
@@ -278,7 +278,10 @@ int cmd_doctor(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, cons
 	check_udev(&r);
 	check_lvm(&r);
 	check_host_id(&r);
-	if (vaio_nl_open(&nl, &e)) {
+	err = vaio_nl_open(&nl, &e);
+	if (err == VAIO_NOTFOUND) {
+		add(&r, "netlink", WRONG, "modprobe dm-vaio", "the framework is not loaded");
+	} else if (err) {
 		add(&r, "netlink", WRONG, NULL, "%s", e.text);
 	} else {
 		if (vaio_nl_host(nl, &h, &e)) {

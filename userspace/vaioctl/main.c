@@ -520,9 +520,11 @@ static int run(int argc, char **argv, struct vaioctl_globals *g)
 	}
 	if (!argc)
 		return help ? help_all() : unknown_word(NULL, NULL);
+	if (!strcmp(argv[0], "--version"))
+		argv[0] = "version";
 	if (argv[0][0] == '-')
 		return vaioctl_fail("", VAIO_USAGE, "option '%s' is unknown: accepted before the noun are --json, --verbose, "
-				    "--help", argv[0]);
+				    "--help, --version", argv[0]);
 	if (!noun_known(argv[0]))
 		return unknown_word(NULL, argv[0]);
 	cmd = find_cmd(argv[0], argc > 1 ? argv[1] : NULL);
