@@ -7,7 +7,8 @@
  *
  *	io <device> read|write <depth> <threads> <ios>
  *		4 KiB requests at random places of the device's first 4 MiB. Each
- *		thread is bound to a CPU of its own.
+ *		thread is bound to a CPU of its own, and sends them for the cgroup
+ *		of whoever wrote the command.
  *	cipher <sector size> encrypt|decrypt <rounds>
  *		xts(aes), 256-bit keys, over 4 KiB: what is left of an encrypting
  *		device when all but the cipher is taken away.
@@ -20,6 +21,7 @@
 #include <crypto/skcipher.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/cgroup.h>
 #include <linux/debugfs.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
@@ -88,6 +90,7 @@ struct bench_thread {
 	atomic_t		failed;
 	u32			random;		/* every run visits the same blocks */
 	struct page		*page;		/* of all requests: the content is of no interest */
+	struct cgroup_subsys_state *css;	/* whom the requests are charged to */
 	u64			*stamps;
 	struct completion	*go;
 	struct completion	done;
@@ -147,6 +150,7 @@ static int bench_thread_fn(void *data)
 	struct bench_thread *t = data;
 	unsigned int i, batch;
 
+	kthread_associate_blkcg(t->css);
 	/* once with everything cold, not measured */
 	for (i = 0; i < 4 * BENCH_BATCH; i++)
 		bench_submit(t, bench_random(t));
@@ -161,6 +165,7 @@ static int bench_thread_fn(void *data)
 	}
 	while (atomic_read(&t->in_flight))
 		schedule_timeout_uninterruptible(1);
+	kthread_associate_blkcg(NULL);
 	complete(&t->done);
 
 	set_current_state(TASK_UNINTERRUPTIBLE);
@@ -236,6 +241,7 @@ static int bench_threads(struct bench_thread *threads, unsigned int count,
 static int bench_io(const char *path, bool write, unsigned int depth, unsigned int count,
 		    unsigned int ios, struct bench_result *result)
 {
+	struct cgroup_subsys_state *css;
 	struct bench_thread *threads;
 	struct page *page;
 	struct file *file;
@@ -255,6 +261,7 @@ static int bench_io(const char *path, bool write, unsigned int depth, unsigned i
 	threads = kcalloc(count, sizeof(*threads), GFP_KERNEL);
 	if (!threads)
 		goto out_file;
+	css = task_get_css(current, io_cgrp_id);
 	for (i = 0; i < count; i++) {
 		struct bench_thread *t = &threads[i];
 
@@ -263,6 +270,7 @@ static int bench_io(const char *path, bool write, unsigned int depth, unsigned i
 		t->depth = depth;
 		t->batches = ios / BENCH_BATCH;
 		t->random = i;
+		t->css = css;
 		t->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 		t->stamps = vcalloc(t->batches + 1, sizeof(*t->stamps));
 		if (!t->page || !t->stamps)
@@ -278,6 +286,7 @@ out:
 			__free_page(threads[i].page);
 		vfree(threads[i].stamps);
 	}
+	css_put(css);
 	kfree(threads);
 out_file:
 	fput(file);
