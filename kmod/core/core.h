@@ -34,9 +34,9 @@ struct vaio_sidecar;
 #define VAIO_MAX_SLOTS		__VAIO_CLASS_COUNT
 /*
  * enter() hooks stand before all submit() hooks; flush.c adds one of its own to a
- * slot, stack.c one that notes the time and one behind the enter() hooks.
+ * slot, stack.c one that notes the time.
  */
-#define VAIO_MAX_DOWN		(3 * VAIO_MAX_SLOTS + 2)
+#define VAIO_MAX_DOWN		(3 * VAIO_MAX_SLOTS + 1)
 #define VAIO_MAX_UP		(2 * VAIO_MAX_SLOTS + 1)
 
 /* claim.c: which (device, range) is used as what, host-wide */
@@ -287,7 +287,6 @@ void vaio_io_down(struct vaio_io *io, unsigned int from);
 void vaio_io_submit(struct vaio_io *io);
 void vaio_io_up(struct vaio_io *io, unsigned int from);
 enum vaio_verdict vaio_hook_pass(struct vaio_slot *slot, struct vaio_io *io);
-enum vaio_verdict vaio_hook_entered(struct vaio_slot *slot, struct vaio_io *io);
 enum vaio_verdict vaio_hook_begin_time(struct vaio_slot *slot, struct vaio_io *io);
 enum vaio_verdict vaio_hook_end_time(struct vaio_slot *slot, struct vaio_io *io);
 #if IS_ENABLED(CONFIG_KUNIT)

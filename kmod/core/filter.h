@@ -67,9 +67,8 @@ enum vaio_defer {
 #define VAIO_IO_SEALED		(1U << 1)	/* own bio whose bytes are what the encryption slot would have made */
 #define VAIO_IO_OWN		(1U << 2)	/* a filter's own bio, not a clone of the submitter's */
 #define VAIO_IO_UNWINDING	(1U << 3)	/* on the way up */
-#define VAIO_IO_ENTERING	(1U << 4)	/* not yet past the enter() hooks */
-#define VAIO_IO_INTERNAL	(1U << 5)	/* own bio that serves no guest io (destage, resync) */
-#define VAIO_IO_MEASURED	(1U << 6)	/* the qos slot measures how long the store takes */
+#define VAIO_IO_INTERNAL	(1U << 4)	/* own bio that serves no guest io (destage, resync) */
+#define VAIO_IO_MEASURED	(1U << 5)	/* the qos slot measures how long the store takes */
 
 /**
  * struct vaio_io - one request on its way through a stack
@@ -436,6 +435,18 @@ struct vaio_sidecar *vaio_slot_sidecar(const struct vaio_slot *slot, bool *uncle
  * can happen to ASYNC; complete() that passes what has failed does not meet it.
  */
 int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why);
+
+/**
+ * vaio_io_defer_enter - vaio_io_defer() for enter()
+ * @slot: the slot whose enter() is running
+ * @io: the io
+ * @why: what it will wait for
+ *
+ * An io does not know whether it is past the enter() hooks, so who waits there
+ * says so. vaio_io_defer() would let it go on behind the slot's submit(), past
+ * the slots above.
+ */
+int vaio_io_defer_enter(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why);
 
 /**
  * vaio_io_defer_again - what a deferred io waits for has changed

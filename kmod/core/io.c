@@ -53,13 +53,6 @@ enum vaio_verdict vaio_hook_pass(struct vaio_slot *slot, struct vaio_io *io)
 	return VAIO_PASS;
 }
 
-/* Behind the last enter() hook. */
-enum vaio_verdict vaio_hook_entered(struct vaio_slot *slot, struct vaio_io *io)
-{
-	io->flags &= ~VAIO_IO_ENTERING;
-	return VAIO_PASS;
-}
-
 /* The first and the last hook of a timed plan. */
 enum vaio_verdict vaio_hook_begin_time(struct vaio_slot *slot, struct vaio_io *io)
 {
@@ -341,18 +334,8 @@ EXPORT_SYMBOL_GPL(vaio_stack_map_rest);
 
 /* --- deferral -------------------------------------------------------------- */
 
-/* Where an io goes on behind the slot's hook that is running. */
-static u8 next_hook(const struct vaio_slot *slot, const struct vaio_io *io)
-{
-	const struct vaio_plan *plan = io->plan;
-	enum vaio_class class = slot->filter->class;
-
-	if (io->flags & VAIO_IO_UNWINDING)
-		return plan->after_complete[class];
-	return io->flags & VAIO_IO_ENTERING ? plan->after_enter[class] : plan->after_submit[class];
-}
-
-int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why)
+/* @next: where the io goes on behind the slot's hook that is running */
+static int defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why, u8 next)
 {
 	/* io_uring sends it again only if told so before its submission returns */
 	if (unlikely(io->status == BLK_STS_AGAIN))
@@ -374,7 +357,7 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 	 */
 	if (!(io->flags & VAIO_IO_UNWINDING))
 		bio_associate_blkg(io->clone);
-	io->next = next_hook(slot, io);
+	io->next = next;
 	io->owner = slot;
 	io->defer = why;
 	io->defer_ns = ktime_get_ns();
@@ -383,7 +366,22 @@ int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer wh
 	trace_vaio_verdict(io, slot, VAIO_DEFER);
 	return 0;
 }
+
+int vaio_io_defer(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why)
+{
+	const struct vaio_plan *plan = io->plan;
+	enum vaio_class class = slot->filter->class;
+
+	return defer(slot, io, why, io->flags & VAIO_IO_UNWINDING ?
+		     plan->after_complete[class] : plan->after_submit[class]);
+}
 EXPORT_SYMBOL_GPL(vaio_io_defer);
+
+int vaio_io_defer_enter(struct vaio_slot *slot, struct vaio_io *io, enum vaio_defer why)
+{
+	return defer(slot, io, why, io->plan->after_enter[slot->filter->class]);
+}
+EXPORT_SYMBOL_GPL(vaio_io_defer_enter);
 
 int vaio_io_defer_again(struct vaio_io *io, enum vaio_defer why)
 {

@@ -152,8 +152,7 @@ static void plan_end_hooks(struct vaio_hook *hooks, unsigned int nr)
 	hooks[nr - 1].last = VAIO_LAST_HOOK;
 }
 
-/* @enters: there are enter() hooks */
-static void plan_end(struct vaio_plan *plan, bool enters)
+static void plan_end(struct vaio_plan *plan)
 {
 	struct vaio_io io = { .word = 0 };
 
@@ -161,7 +160,6 @@ static void plan_end(struct vaio_plan *plan, bool enters)
 	plan_end_hooks(plan->up, plan->nr_up);
 	io.kind = plan->kind;
 	io.up_end = plan->nr_up;
-	io.flags = enters ? VAIO_IO_ENTERING : 0;
 	plan->io_word = io.word;
 }
 
@@ -204,24 +202,18 @@ static void build_up(struct vaio_plan *plan, struct vaio_slot *const *slots)
 	}
 }
 
-/* Returns whether there are any. An io that ends there has no slot above. */
-static bool build_enter(struct vaio_plan *plan, struct vaio_slot *const *slots)
+/* An io that ends there has no slot above. */
+static void build_enter(struct vaio_plan *plan, struct vaio_slot *const *slots)
 {
-	bool any = false;
 	int c;
 
 	for_each_class_down(c) {
 		struct vaio_slot *slot = slots[c];
 
-		if (slot && (slot->cfg->enter & (1U << plan->kind))) {
+		if (slot && (slot->cfg->enter & (1U << plan->kind)))
 			plan_down(plan, slot->filter->enter, slot, plan->nr_up);
-			any = true;
-		}
 		plan->after_enter[c] = plan->nr_down;
 	}
-	if (any)
-		plan_down(plan, vaio_hook_entered, NULL, plan->nr_up);
-	return any;
 }
 
 /* What a slot's downward hook leaves to unwind begins where complete() ended. */
@@ -246,7 +238,7 @@ static void build_down(struct vaio_plan *plan, struct vaio_slot *const *slots)
 static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots, unsigned int kind)
 {
 	struct vaio_plan *plan = &stack->plans[kind];
-	bool enters, hooks;
+	bool hooks;
 	int c;
 
 	plan_begin(plan, stack, kind);
@@ -259,12 +251,12 @@ static void build_plan(struct vaio_stack *stack, struct vaio_slot *const *slots,
 	build_up(plan, slots);
 	if (plan->timed)
 		plan_down(plan, vaio_hook_begin_time, NULL, plan->nr_up);
-	enters = build_enter(plan, slots);
+	build_enter(plan, slots);
 	build_down(plan, slots);
 	hooks = plan->nr_up || plan->nr_down > plan->timed;
 	if (plan->timed)
 		plan_up(plan, vaio_hook_end_time, NULL);
-	plan_end(plan, enters);
+	plan_end(plan);
 	stack->plan[kind] = hooks || stack->latency ? plan : NULL;
 }
 
@@ -277,7 +269,7 @@ static void build_standby(struct vaio_stack *stack)
 
 		plan_begin(plan, stack, kind);
 		plan_down(plan, fail_standby, NULL, 0);
-		plan_end(plan, false);
+		plan_end(plan);
 		stack->plan[kind] = plan;
 	}
 }

@@ -122,7 +122,7 @@ static void wake_when_due(struct qos_slot *qs, u64 now)
 
 static enum vaio_verdict park(struct qos_slot *qs, struct vaio_io *io)
 {
-	int r = vaio_io_defer(qs->slot, io, VAIO_PACED);
+	int r = vaio_io_defer_enter(qs->slot, io, VAIO_PACED);
 
 	if (r)
 		return r == -EAGAIN ? VAIO_FAIL : VAIO_PASS;

@@ -138,14 +138,16 @@ static void release(struct probe *p)
 	let_go(&ios);
 }
 
-static enum vaio_verdict defer(struct probe *p, struct vaio_io *io, enum vaio_defer why)
+static enum vaio_verdict defer(struct probe *p, struct vaio_io *io, enum probe_hook hook,
+			       enum vaio_defer why)
 {
 	unsigned long flags;
 	int r;
 
 	/* under the lock that quiesce takes to end the parked ones: none slips in after it */
 	spin_lock_irqsave(&p->lock, flags);
-	r = vaio_io_defer(p->slot, io, why);
+	r = hook == PROBE_ENTER ? vaio_io_defer_enter(p->slot, io, why) :
+				  vaio_io_defer(p->slot, io, why);
 	if (!r) {
 		if (why == VAIO_PACED && p->words.hold) {
 			list_add_tail(&io->entry, &p->held);
@@ -232,11 +234,11 @@ static enum vaio_verdict do_act(struct probe *p, struct vaio_io *io, enum probe_
 		io->status = p->words.status;
 		return hook == PROBE_COMPLETED ? VAIO_PASS : VAIO_FAIL;
 	case PROBE_PACED:
-		return defer(p, io, VAIO_PACED);
+		return defer(p, io, hook, VAIO_PACED);
 	case PROBE_ORDERED:
-		return defer(p, io, VAIO_ORDERED);
+		return defer(p, io, hook, VAIO_ORDERED);
 	case PROBE_ASYNC:
-		return defer(p, io, VAIO_ASYNC);
+		return defer(p, io, hook, VAIO_ASYNC);
 	case PROBE_SUB:
 		substitute(p, io);
 		return VAIO_PASS;

@@ -170,11 +170,13 @@ static void take_to_the_end(struct work_struct *work)
 		fx_device_end(fx, BLK_STS_OK);
 }
 
-static enum vaio_verdict defer(struct fx_slot *s, struct vaio_io *io, enum fx_act act)
+static enum vaio_verdict defer(struct fx_slot *s, struct vaio_io *io, enum fx_act act, bool enters)
 {
 	enum vaio_defer why = act == FX_PACED ? VAIO_PACED : act == FX_ASYNC ? VAIO_ASYNC :
 			      VAIO_ORDERED;
-	int r = vaio_io_defer(&s->slot, io, why);
+	int r;
+
+	r = enters ? vaio_io_defer_enter(&s->slot, io, why) : vaio_io_defer(&s->slot, io, why);
 
 	if (r == -EAGAIN)
 		return VAIO_FAIL;
@@ -199,7 +201,7 @@ static enum vaio_verdict defer(struct fx_slot *s, struct vaio_io *io, enum fx_ac
 	return VAIO_DEFER;
 }
 
-static enum vaio_verdict act(struct fx_slot *s, struct vaio_io *io, enum fx_act act)
+static enum vaio_verdict act(struct fx_slot *s, struct vaio_io *io, enum fx_act act, bool enters)
 {
 	switch (act) {
 	case FX_COMPLETE:
@@ -219,7 +221,7 @@ static enum vaio_verdict act(struct fx_slot *s, struct vaio_io *io, enum fx_act 
 	case FX_PASS:
 		return VAIO_PASS;
 	default:
-		return defer(s, io, act);
+		return defer(s, io, act, enters);
 	}
 }
 
@@ -228,7 +230,7 @@ static enum vaio_verdict fx_enter_hook(struct vaio_slot *slot, struct vaio_io *i
 	struct fx_slot *s = slot->priv;
 
 	note_hook(s, '^', 0);
-	return act(s, io, s->enter);
+	return act(s, io, s->enter, true);
 }
 
 static enum vaio_verdict fx_submit_hook(struct vaio_slot *slot, struct vaio_io *io)
@@ -237,7 +239,7 @@ static enum vaio_verdict fx_submit_hook(struct vaio_slot *slot, struct vaio_io *
 
 	note_hook(s, 0, '>');
 	memset(vaio_io_state(slot, io), letter_of(slot), FX_STATE);
-	return act(s, io, s->submit);
+	return act(s, io, s->submit, false);
 }
 
 static enum vaio_verdict fx_complete_hook(struct vaio_slot *slot, struct vaio_io *io)
@@ -256,7 +258,7 @@ static enum vaio_verdict fx_complete_hook(struct vaio_slot *slot, struct vaio_io
 		vaio_io_restore(io, s->prev);
 		bio_uninit(&s->sub);
 	}
-	return act(s, io, s->complete);
+	return act(s, io, s->complete, false);
 }
 
 struct fx_slot *fx_add(struct fx *fx, enum vaio_class class, u32 caps)
