@@ -204,7 +204,7 @@ enum qos_probe { QOS_NO_PROBE, QOS_PROBE_DRAINS, QOS_PROBE_MEASURES };
 /**
  * struct qos_domain - disks on one backing store
  * @contended: the window is, or was lately, too small for all; see sched.c
- * @hold: window slots that a CPU keeps at most
+ * @hold: window slots that a CPU keeps at most; none in contention
  * @batch: ... and takes at a time
  * @pool: window slots that nobody has
  */

@@ -49,13 +49,19 @@
 
 /* --- the window's slots ---------------------------------------------------------- */
 
+/* In contention a CPU keeps nothing: one test tells both. Under d->lock. */
+static void hold_apply(struct qos_domain *d)
+{
+	WRITE_ONCE(d->hold, d->contended ? 0 : 2 * d->batch);
+}
+
 /* So many ios may be in flight from now on. Under d->lock. */
 static void window_resize(struct qos_domain *d, int size)
 {
 	atomic_add(size - d->size, &d->pool);
 	d->size = size;
 	WRITE_ONCE(d->batch, clamp_t(int, size / (4 * num_online_cpus()), 1, CPU_BATCH_MAX));
-	WRITE_ONCE(d->hold, 2 * d->batch);
+	hold_apply(d);
 }
 
 /* Takes up to @want slots. Returns how many it got. */
@@ -78,13 +84,14 @@ static void cpu_slots_return(struct qos_domain *d, struct qos_domain_cpu *cpu)
 
 /*
  * From now on all slots are in the pool. A CPU that returns a slot looks for
- * this after it did: either it sees the flag or we see the slot. Under d->lock.
+ * d->hold after it did: either it sees that or we see the slot. Under d->lock.
  */
 static void contention_begins(struct qos_domain *d)
 {
 	int cpu;
 
 	WRITE_ONCE(d->contended, true);
+	hold_apply(d);
 	d->queued_lately = true;
 	smp_mb();
 	for_each_possible_cpu(cpu)
@@ -245,8 +252,10 @@ static void tick(struct qos_domain *d, struct qos_latency *sum, u64 now)
 	}
 	probe = count && qos_window_wants_probe(&d->window, now) &&
 		(d->queued_lately || qos_window_unknown(&d->window));
-	if (d->contended && !d->queued_lately && !d->nr_queued && atomic_read(&d->pool) > 0)
+	if (d->contended && !d->queued_lately && !d->nr_queued && atomic_read(&d->pool) > 0) {
 		WRITE_ONCE(d->contended, false);
+		hold_apply(d);
+	}
 	d->queued_lately = d->nr_queued;
 	WRITE_ONCE(d->next_tick, jiffies + (d->contended ? TICK_CONTENDED : TICK_ELSE));
 	if (probe)
@@ -469,7 +478,7 @@ static __always_inline enum vaio_verdict slot_back(struct qos_domain *d)
 	/* with a full barrier: see contention_begins() */
 	int n = atomic_inc_return(&cpu->slots);
 
-	if (unlikely(READ_ONCE(d->contended) || n > READ_ONCE(d->hold)))
+	if (unlikely(n > READ_ONCE(d->hold)))
 		return slots_back(d, cpu, n);
 	return VAIO_PASS;
 }
