@@ -27,9 +27,6 @@ vaio-probes += $(call vaio-probe,HAVE_CRYPTO_CALLBACK_DATA,include/linux/crypto.
 # alloc_workqueue(WQ_PERCPU)
 vaio-probes += $(call vaio-probe,HAVE_WQ_PERCPU,include/linux/workqueue.h,WQ_PERCPU)
 
-# queue_limits.max_hw_wzeroes_unmap_sectors
-vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors;)
-
 # hex2bin() and its like have a header of their own
 vaio-probes += $(call vaio-probe,HAVE_LINUX_HEX_H,include/linux/hex.h,hex2bin)
 

@@ -92,6 +92,7 @@ struct probe {
 /* Per-io state: a substitute and what it replaced. */
 struct probe_io {
 	struct bio	*sub, *prev;
+	struct bvec_iter iter;		/* of sub, before the device moves it to its end */
 };
 
 static char letter(const struct vaio_slot *slot)
@@ -199,6 +200,7 @@ static void substitute(struct probe *p, struct vaio_io *io)
 	if (op_is_write(bio_op(io->bio)))
 		bio_copy_data(sub, io->bio);
 	state->sub = sub;
+	state->iter = sub->bi_iter;
 	state->prev = vaio_io_substitute(io, sub);
 	atomic_inc(&p->subs);
 }
@@ -212,10 +214,7 @@ static void restore(struct probe *p, struct vaio_io *io)
 		return;
 	vaio_io_restore(io, state->prev);
 	if (!op_is_write(bio_op(sub)) && !io->status) {
-		/* the device has moved it to its end */
-		sub->bi_iter.bi_idx = 0;
-		sub->bi_iter.bi_bvec_done = 0;
-		sub->bi_iter.bi_size = io->len;
+		sub->bi_iter = state->iter;
 		bio_copy_data(state->prev, sub);
 	}
 	sub_free(sub);
