@@ -66,7 +66,7 @@ units = $(wildcard userspace/systemd/*.service)
 
 install: userspace
 	install -d $(DESTDIR)$(PREFIX)/sbin $(dkms-dir)
-	install -m 755 build/bin/vaioctl build/bin/vaio-replicad $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 build/bin/vaioctl build/bin/vaio-replicad build/bin/vaio-agent $(DESTDIR)$(PREFIX)/sbin/
 	install -D -m 644 -t $(DESTDIR)$(nbdkit-dir) build/lib/nbdkit-vaio-plugin.so
 	set -e; for page in $(man-pages); do \
 		install -D -m 644 -t $(man-dir)/man$${page##*.} $$page; done
