@@ -80,7 +80,7 @@ replica_read() {
 	# $uri is nbdkit's
 	# shellcheck disable=SC2016
 	nbdkit -U - --exit-with-parent "$TREE/build/lib/nbdkit-vaio-plugin.so" store="$(store_dir)" disk="$1" point="$2" \
-		--run "nbdcopy --no-progress \"\$uri\" '$3'" 2>&1
+		--run "nbdcopy \"\$uri\" '$3'" 2>&1
 }
 
 # All is at the replica, and it equals the disks.

@@ -1,56 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <string.h>
+#include <stddef.h>
 
 #include "seqmap.h"
 
-static const struct seqmap_entry *at(const struct seqmap *m, uint32_t n)
+static const struct seqmap_bank *bank_of(const struct seqmap *m)
 {
-	return &m->entry[n & (SEQMAP_MAX - 1)];
+	return &m->bank[__atomic_load_n(&m->active, __ATOMIC_ACQUIRE) & 1];
 }
 
-static uint32_t count(const struct seqmap *m)
+static struct seqmap_bank *bank_for(struct seqmap *m)
 {
-	return m->tail - m->head;
+	return &m->bank[m->active & 1];
 }
 
-bool seqmap_full(const struct seqmap *m)
+static const struct seqmap_entry *at(const struct seqmap_bank *b, uint32_t n)
 {
-	return count(m) == SEQMAP_MAX;
+	return &b->entry[n & (SEQMAP_MAX - 1)];
+}
+
+static uint32_t count(const struct seqmap_bank *b)
+{
+	return b->tail - b->head;
 }
 
 bool seqmap_valid(const struct seqmap *m)
 {
-	if (count(m) > SEQMAP_MAX)
-		return false;
-	for (uint32_t n = m->head; n != m->tail; n++) {
-		const struct seqmap_entry *e = at(m, n), *before = at(m, n - 1);
+	const struct seqmap_bank *b = bank_of(m);
 
-		if (!e->ring || e->after >= e->wire || (n != m->head && (e->wire <= before->wire || e->epoch < before->epoch)))
+	if (m->active > 1 || count(b) > SEQMAP_MAX)
+		return false;
+	for (uint32_t n = b->head; n != b->tail; n++) {
+		const struct seqmap_entry *e = at(b, n), *before = at(b, n - 1);
+
+		if (!e->ring || e->after >= e->wire || (n != b->head && (e->wire <= before->wire || e->epoch < before->epoch)))
 			return false;
 	}
 	return true;
 }
 
-void seqmap_reset(struct seqmap *m)
+void seqmap_begin(struct seqmap *m, uint64_t wire, uint64_t ring, uint64_t epoch)
 {
-	__atomic_store_n(&m->tail, m->head, __ATOMIC_RELEASE);
+	const struct seqmap_bank *old = bank_of(m);
+	struct seqmap_bank *b = &m->bank[!m->active];
+
+	b->head = b->tail = 0;
+	for (uint32_t n = old->head; n != old->tail; n++)
+		if (at(old, n)->wire <= wire && b->tail < SEQMAP_MAX - 1)
+			b->entry[b->tail++] = *at(old, n);
+	b->entry[b->tail++] = (struct seqmap_entry){ wire, wire + 1, ring, epoch };
+	__atomic_store_n(&m->active, !m->active, __ATOMIC_RELEASE);
 }
 
 bool seqmap_add(struct seqmap *m, uint64_t after, uint64_t wire, uint64_t ring, uint64_t epoch)
 {
-	if (count(m) == SEQMAP_MAX)
+	struct seqmap_bank *b = bank_for(m);
+
+	if (seqmap_full(m))
 		return false;
-	m->entry[m->tail & (SEQMAP_MAX - 1)] = (struct seqmap_entry){ after, wire, ring, epoch };
-	__atomic_store_n(&m->tail, m->tail + 1, __ATOMIC_RELEASE);
+	b->entry[b->tail & (SEQMAP_MAX - 1)] = (struct seqmap_entry){ after, wire, ring, epoch };
+	__atomic_store_n(&b->tail, b->tail + 1, __ATOMIC_RELEASE);
 	return true;
+}
+
+/* One place is kept for seqmap_begin(). */
+bool seqmap_full(const struct seqmap *m)
+{
+	return count(bank_of(m)) >= SEQMAP_MAX - 1;
 }
 
 uint64_t seqmap_ring(const struct seqmap *m, uint64_t epoch, uint64_t wire)
 {
+	const struct seqmap_bank *b = bank_of(m);
 	uint64_t bound = 0;	/* the record at which the entry after this one begins */
 
-	for (uint32_t n = m->tail; n-- != m->head;) {
-		const struct seqmap_entry *e = at(m, n);
+	for (uint32_t n = b->tail; n-- != b->head;) {
+		const struct seqmap_entry *e = at(b, n);
 
 		if (e->epoch == epoch && e->wire <= wire) {
 			uint64_t ring = e->ring + (wire - e->wire);
@@ -64,8 +88,10 @@ uint64_t seqmap_ring(const struct seqmap *m, uint64_t epoch, uint64_t wire)
 
 uint64_t seqmap_wire(const struct seqmap *m, uint64_t epoch, uint64_t ring)
 {
-	for (uint32_t n = m->tail; n-- != m->head;) {
-		const struct seqmap_entry *e = at(m, n);
+	const struct seqmap_bank *b = bank_of(m);
+
+	for (uint32_t n = b->tail; n-- != b->head;) {
+		const struct seqmap_entry *e = at(b, n);
 
 		if (e->epoch == epoch && e->ring <= ring)
 			return e->wire + (ring - e->ring);
@@ -75,35 +101,30 @@ uint64_t seqmap_wire(const struct seqmap *m, uint64_t epoch, uint64_t ring)
 
 bool seqmap_resume(const struct seqmap *m, uint64_t epoch, uint64_t wire, uint64_t *ring, bool *gap)
 {
+	const struct seqmap_bank *b = bank_of(m);
+
 	*gap = false;
 	*ring = seqmap_ring(m, epoch, wire);
 	if (*ring)
 		return true;
-	for (uint32_t n = m->head; n != m->tail; n++) {
-		const struct seqmap_entry *e = at(m, n);
+	for (uint32_t n = b->head; n != b->tail; n++) {
+		const struct seqmap_entry *e = at(b, n);
 
 		if (e->epoch != epoch)
 			continue;
-		/* the first one of the epoch: its record opens a resync */
+		/* Before the first one of the epoch, whose record opens a resync. */
 		*ring = e->ring - 1;
 		*gap = wire < e->after;
-		/* entries of this epoch that were dropped had smaller numbers */
-		return n != m->head || wire >= e->after;
+		/* What came before the list is acknowledged: who has less has lost it. */
+		return n != b->head || wire >= e->after;
 	}
 	return false;
 }
 
-void seqmap_cut(struct seqmap *m, uint64_t epoch, uint64_t ring)
-{
-	uint32_t tail = m->tail;
-
-	while (tail != m->head && at(m, tail - 1)->epoch == epoch && at(m, tail - 1)->ring > ring)
-		tail--;
-	__atomic_store_n(&m->tail, tail, __ATOMIC_RELEASE);
-}
-
 void seqmap_prune(struct seqmap *m, uint64_t wire)
 {
-	while (count(m) > 1 && at(m, m->head + 1)->wire <= wire)
-		__atomic_store_n(&m->head, m->head + 1, __ATOMIC_RELEASE);
+	struct seqmap_bank *b = bank_for(m);
+
+	while (count(b) > 1 && at(b, b->head + 1)->wire <= wire)
+		__atomic_store_n(&b->head, b->head + 1, __ATOMIC_RELEASE);
 }

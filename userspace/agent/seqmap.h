@@ -5,8 +5,9 @@
  * Numbers of the wire are dense and outlive a ring; some records of the wire are the
  * agent's own and stand for none of the ring. Between two of those both sides count in
  * step, so the map is a short list of places where they begin to. It lies in shared memory
- * of a file and is used again by the next agent: an entry is written before `tail` makes it
- * valid, and never changed after that.
+ * of a file and is used again by the next agent, whenever this one is killed: an entry is
+ * written before `tail` makes it valid and never changed after that, and a list that begins
+ * anew is made in the other bank before `active` points to it.
  */
 #ifndef AGENT_SEQMAP_H
 #define AGENT_SEQMAP_H
@@ -24,18 +25,28 @@ struct seqmap_entry {
 };
 
 struct seqmap {
-	uint32_t head, tail;	/* count on; entry n is at n modulo SEQMAP_MAX */
-	struct seqmap_entry entry[SEQMAP_MAX];
+	uint32_t active, reserved;
+	struct seqmap_bank {
+		uint32_t head, tail;	/* count on; entry n is at n modulo SEQMAP_MAX */
+		struct seqmap_entry entry[SEQMAP_MAX];
+	} bank[2];
 };
 
-void seqmap_reset(struct seqmap *m);
-
-/* Record @ring has number @wire from now on. False: the list is full, nothing was added. */
-bool seqmap_add(struct seqmap *m, uint64_t after, uint64_t wire, uint64_t ring, uint64_t epoch);
+/*
+ * The replica has all up to @wire, and the record of the ring that comes after is @ring of @epoch: what the map
+ * said of higher numbers is void.
+ */
+void seqmap_begin(struct seqmap *m, uint64_t wire, uint64_t ring, uint64_t epoch);
 
 /*
- * The last record of the ring whose number is not above @wire, of @epoch; 0 when there is none.
+ * Record @ring has number @wire from now on, the numbers from @after on are the agent's own. False: the list is
+ * full, nothing was added.
  */
+bool seqmap_add(struct seqmap *m, uint64_t after, uint64_t wire, uint64_t ring, uint64_t epoch);
+
+bool seqmap_full(const struct seqmap *m);
+
+/* The last record of the ring whose number is not above @wire, of @epoch; 0 when there is none. */
 uint64_t seqmap_ring(const struct seqmap *m, uint64_t epoch, uint64_t wire);
 
 /* The number of the record @ring of @epoch; 0 when it has none. */
@@ -47,13 +58,8 @@ uint64_t seqmap_wire(const struct seqmap *m, uint64_t epoch, uint64_t ring);
  */
 bool seqmap_resume(const struct seqmap *m, uint64_t epoch, uint64_t wire, uint64_t *ring, bool *gap);
 
-/* What comes after record @ring of @epoch is to be numbered anew. */
-void seqmap_cut(struct seqmap *m, uint64_t epoch, uint64_t ring);
-
-/* Nothing at or below @wire will be asked for again but @wire itself. */
+/* Nothing below @wire will be asked for again. */
 void seqmap_prune(struct seqmap *m, uint64_t wire);
-
-bool seqmap_full(const struct seqmap *m);
 
 /* Is what the file holds a map? */
 bool seqmap_valid(const struct seqmap *m);

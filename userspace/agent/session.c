@@ -176,7 +176,7 @@ static void fresh(struct worker *w, bool compare, bool empty)
 		s->gap = true;
 		s->gap_reason = VAIO_RW_GAP_REPLICA;
 		s->gap_seq = highest(w) + 1;
-	} else if (!empty && !w->run->map.tail) {
+	} else if (!empty && !w->run->connected) {
 		/* The first session of this ring. A GAP is sent when the kernel tells of one, or a disk has to be compared. */
 		s->gap_reason = VAIO_RW_GAP_CRASH;
 	} else {
@@ -220,6 +220,7 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 		return vr_fail(e, -ENOMEM, "no memory");
 	if (empty || compare || !resume(w, wire, e))
 		fresh(w, compare, empty);
+	w->run->connected++;
 	w->session = SESSION_OPEN;
 	w->open_ns = mono_ns();
 	w->blocked = flags & VAIO_RW_W_BLOCKED;

@@ -15,6 +15,7 @@ struct ring_state {
 	uint32_t magic, size;
 	uint8_t ring[VAIO_RW_ID_LEN];
 	uint64_t connection;		/* the last one's number */
+	uint64_t connected;		/* sessions of this ring */
 	uint64_t acked;			/* highest number that was told to be durable */
 	uint64_t given;			/* highest number that was given out */
 	uint64_t gap_since_ns;		/* CLOCK_MONOTONIC; 0: points are offered */

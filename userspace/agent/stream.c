@@ -44,7 +44,7 @@ void stream_start(struct stream *s, uint64_t epoch, uint64_t position)
 	s->last_real = s->history.now.last_seq;
 	s->piece = 0;
 	s->clock = true;
-	seqmap_cut(s->map, epoch, position);
+	seqmap_begin(s->map, s->last_real, position + 1, epoch);
 }
 
 struct vr_member *stream_member(struct stream *s, const uint8_t *uuid)

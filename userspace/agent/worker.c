@@ -206,7 +206,7 @@ static void fill_figures(const struct worker *w, struct figures *f)
 		f->resync_rate = w->resync_rate;
 	}
 	f->gaps = w->run->gaps;
-	f->connections = w->run->connection;
+	f->connections = w->run->connected;
 	for (unsigned int i = 0; i < w->nr_members; i++) {
 		const struct vaio_repl_member *m = &w->member[i];
 		struct figure_disk *d = &f->disk[f->nr_disks++];

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vaio-agent's numbers: records of a ring that the test plays, cuts after any of them, epochs that are
+ * given up. What comes out is checked by the rules of the replica (vr_history_record), and against what
+ * was put in: each record of the ring once and in order.
+ */
+#include <endian.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "unit.h"
+
+#include "../../userspace/agent/seqmap.c"
+#include "../../userspace/agent/stream.c"
+
+#define RECORDS		600
+#define DISK_BYTES	(8ULL << 30)
+
+static struct vr_err why;
+static unsigned int seed;
+
+static unsigned int draw(unsigned int below)
+{
+	return (unsigned int)rand_r(&seed) % below;
+}
+
+/* --- the list alone --------------------------------------------------------------------- */
+
+static void test_seqmap(void **state)
+{
+	struct seqmap m = { 0 };
+	uint64_t ring;
+	bool gap;
+
+	(void)state;
+	assert_false(seqmap_resume(&m, 1, 5, &ring, &gap));
+	/* 4 own records, then ring 10 is number 5; one more before ring 20 */
+	assert_true(seqmap_add(&m, 0, 5, 10, 1));
+	assert_true(seqmap_add(&m, 14, 16, 20, 1));
+	assert_int_equal(seqmap_ring(&m, 1, 4), 0);
+	assert_int_equal(seqmap_ring(&m, 1, 5), 10);
+	assert_int_equal(seqmap_ring(&m, 1, 14), 19);
+	assert_int_equal(seqmap_ring(&m, 1, 15), 19);
+	assert_int_equal(seqmap_ring(&m, 1, 16), 20);
+	assert_int_equal(seqmap_ring(&m, 1, 100), 104);
+	assert_int_equal(seqmap_ring(&m, 2, 100), 0);
+	assert_int_equal(seqmap_wire(&m, 1, 19), 14);
+	assert_int_equal(seqmap_wire(&m, 1, 20), 16);
+	assert_true(seqmap_resume(&m, 1, 2, &ring, &gap));
+	assert_int_equal(ring, 9);
+	assert_false(gap);
+	/* an epoch later */
+	assert_true(seqmap_add(&m, 30, 33, 50, 2));
+	assert_true(seqmap_valid(&m));
+	assert_true(seqmap_resume(&m, 2, 25, &ring, &gap));
+	assert_int_equal(ring, 49);
+	assert_true(gap);
+	assert_true(seqmap_resume(&m, 2, 31, &ring, &gap));
+	assert_int_equal(ring, 49);
+	assert_false(gap);
+	/* the replica has one of the agent's own records, and what comes after it is numbered anew */
+	seqmap_begin(&m, 15, 20, 1);
+	assert_true(seqmap_valid(&m));
+	assert_int_equal(seqmap_ring(&m, 1, 15), 19);
+	assert_int_equal(seqmap_wire(&m, 1, 20), 16);
+	assert_int_equal(seqmap_ring(&m, 2, 40), 0);
+	assert_true(seqmap_add(&m, 15, 18, 20, 1));
+	assert_int_equal(seqmap_ring(&m, 1, 17), 19);
+	assert_int_equal(seqmap_ring(&m, 1, 18), 20);
+	seqmap_prune(&m, 18);
+	assert_int_equal(seqmap_ring(&m, 1, 15), 0);
+	assert_int_equal(seqmap_ring(&m, 1, 19), 21);
+	for (unsigned int i = 0; !seqmap_full(&m); i++)
+		assert_true(seqmap_add(&m, 100 + 10 * i, 105 + 10 * i, 100 + i, 3));
+	assert_false(seqmap_add(&m, 9000, 9001, 9000, 3));
+	m.bank[m.active].entry[3].ring = 0;
+	assert_false(seqmap_valid(&m));
+}
+
+/* --- a ring, a stream, a replica ----------------------------------------------------------- */
+
+struct sent {
+	struct vaio_rw_record record;
+	uint8_t payload[256] __attribute__((aligned(8)));
+	uint64_t ring, epoch;	/* that it stands for; 0: the agent's own */
+};
+
+static struct play {
+	struct vaio_repl_desc desc[RECORDS + 8];	/* by sequence */
+	uint64_t published, epoch, first;	/* first: of the epoch */
+	bool told_up[2], in_resync;
+	struct sent *sent;		/* what the replica has or gets */
+	size_t nr_sent;
+	struct stream s;
+	struct seqmap map;
+	uint64_t mono, step;
+} *play;
+
+static void publish(uint8_t type, uint16_t member, uint64_t offset, uint64_t length, uint64_t aux)
+{
+	struct vaio_repl_desc *d = &play->desc[++play->published];
+
+	memset(d, 0, sizeof(*d));
+	play->mono += 1 + draw(1000);
+	if (!draw(50))
+		play->step += 3600000000000ULL;	/* somebody sets the clock */
+	d->seq = play->published;
+	d->type = type;
+	d->member = member;
+	d->offset = offset;
+	d->length = length;
+	d->aux = aux;
+	d->mono_ns = play->mono;
+	d->real_ns = play->mono + play->step;
+	if (type == VAIO_REPL_WRITE || type == VAIO_REPL_RESYNC)
+		d->data_len = (uint32_t)length;
+	if (type == VAIO_REPL_CHECK)
+		d->data_len = 32;
+	if (type == VAIO_REPL_CHECKPOINT)
+		d->data_len = 5;
+}
+
+/* What the kernel does on START of both disks. */
+static void start(bool gap)
+{
+	play->first = play->published + 1;
+	publish(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, gap);
+	play->in_resync = true;
+	for (uint16_t i = 0; i < 2; i++)
+		publish(VAIO_REPL_MEMBER_UP, i, 0, 0, DISK_BYTES);
+}
+
+static void random_record(void)
+{
+	uint16_t member = (uint16_t)draw(2);
+	uint64_t offset = (uint64_t)draw(1000) << 12;
+
+	switch (draw(play->in_resync ? 12 : 10)) {
+	case 0:
+		publish(VAIO_REPL_DISCARD, member, offset, 3ULL << 30, 0);	/* more than a record of the wire takes */
+		break;
+	case 1:
+		publish(VAIO_REPL_ZEROES, member, offset, 4096, 0);
+		break;
+	case 2:
+		publish(VAIO_REPL_VOID, member, offset, 4096, 0);
+		break;
+	case 3:
+		publish(VAIO_REPL_BARRIER, 0xffff, 0, 0, 0);
+		break;
+	case 4:
+		publish(VAIO_REPL_CHECKPOINT, 0xffff, 0, 0, 5);
+		break;
+	case 10:
+		publish(VAIO_REPL_CHECK, member, offset, 65536, 0);
+		break;
+	case 11:
+		publish(VAIO_REPL_RESYNC_END, 0xffff, 0, 0, 0);
+		play->in_resync = false;
+		break;
+	default:
+		publish(VAIO_REPL_WRITE, member, offset, 512 * (1 + draw(16)), 0);
+	}
+}
+
+static void give_out(void)
+{
+	static const uint8_t payload[65536] = "name";
+	struct stream *s = &play->s;
+
+	while (s->position < play->published) {
+		const struct vaio_repl_desc *d = &play->desc[s->position + 1];
+		struct stream_item it;
+		struct sent *to;
+		int rc = stream_next(s, d, payload, &it, &why);
+
+		if (rc == -ENOSPC)
+			return;
+		if (rc)
+			fail_msg("%s", why.text);
+		/* what the wire's own rules want of the record */
+		if (stream_commit(s, d, &it, &why))
+			fail_msg("%s", why.text);
+		play->sent = realloc(play->sent, (play->nr_sent + 1) * sizeof(*play->sent));
+		to = &play->sent[play->nr_sent++];
+		memset(to, 0, sizeof(*to));
+		to->record = it.record;
+		to->record.seq = htole64(it.seq);
+		to->record.data_length = htole32(it.payload_len);
+		memcpy(to->payload, it.payload ? it.payload : payload, it.payload_len < 256 ? it.payload_len : 256);
+		to->ring = it.consumes ? d->seq : 0;
+		to->epoch = play->epoch;
+	}
+}
+
+/* The replica lost all but the first @keep records; a new session. */
+static void reconnect(size_t keep, bool *fresh)
+{
+	struct { struct vaio_rw_welcome w; char lists[8192]; } d;
+	struct vr_history *h = calloc(1, sizeof(*h));
+	uint64_t wire, ring = 0, want = 0;
+	char *at = d.lists;
+	bool gap, known;
+
+	memset(&d, 0, sizeof(d));
+	vr_history_init(h);
+	play->nr_sent = keep;
+	for (size_t i = 0; i < keep; i++) {
+		if (vr_history_record(h, &play->sent[i].record, play->sent[i].payload, &why))
+			fail_msg("the replica: %s", why.text);
+		if (play->sent[i].ring && play->sent[i].epoch == play->epoch)
+			want = play->sent[i].ring;
+	}
+	wire = h->now.last_seq;
+	d.w.flags = htole32((wire ? 0 : VAIO_RW_W_EMPTY) | (h->now.stretch && wire ? VAIO_RW_W_RESYNC : 0));
+	d.w.durable_seq = htole64(wire);
+	d.w.complete_seq = htole64(h->now.complete_seq);
+	d.w.nr_generations = htole16((uint16_t)h->nr_generations);
+	d.w.nr_members = htole16((uint16_t)h->nr_members);
+	for (unsigned int i = 0; i < h->nr_generations; i++, at += sizeof(struct vaio_rw_generation))
+		vr_generation_encode(&h->generations[i], (void *)at);
+	if (h->nr_generations)
+		vr_generation_encode(&h->generations[h->nr_generations - 1], &d.w.generation);
+	for (unsigned int i = 0; i < h->nr_members; i++, at += sizeof(struct vaio_rw_member))
+		vr_member_encode(&h->members[i], (void *)at);
+	stream_welcome(&play->s, &d.w);
+	play->s.nr_generations = wire ? 0 : 1;
+	play->s.next_generation = 0;
+	known = seqmap_resume(&play->map, play->epoch, wire, &ring, &gap);
+	*fresh = !known;
+	if (known) {
+		assert_int_equal(ring, want ? want : play->first - 1);
+		stream_start(&play->s, play->epoch, ring);
+		play->s.gap = gap;
+		play->s.gap_reason = VAIO_RW_GAP_LINK;
+	}
+	free(h);
+}
+
+static void test_cuts(void **state)
+{
+	static const struct vr_generation first = { .id = { 7 }, .counter = 1, .first_seq = 1, .time_ns = 1 };
+	size_t durable = 0;
+	bool fresh;
+
+	(void)state;
+	play = calloc(1, sizeof(*play));
+	play->epoch = 1;
+	play->mono = 1000;
+	play->s.map = &play->map;
+	play->s.gap_reason = VAIO_RW_GAP_FULL;
+	play->s.generation[0] = first;
+	for (int i = 0; i < 2; i++) {
+		play->s.disk[i] = (struct stream_disk){ .uuid = { (uint8_t)(i + 1) }, .vm = { (uint8_t)(i + 1) }, .block_size = 512 };
+		sprintf(play->s.disk[i].name, "d%d", i);
+	}
+	reconnect(0, &fresh);
+	assert_true(fresh);
+	start(false);
+	stream_start(&play->s, play->epoch, play->first - 1);
+	while (play->published < RECORDS) {
+		for (unsigned int i = draw(20); i && play->published < RECORDS; i--)
+			random_record();
+		give_out();
+		switch (draw(6)) {
+		case 0:		/* an acknowledgement */
+			if (play->nr_sent > durable)
+				durable += draw((unsigned int)(play->nr_sent - durable) + 1);
+			if (durable)
+				seqmap_prune(&play->map, le64toh(play->sent[durable - 1].record.seq));
+			break;
+		case 1:		/* a cut */
+			reconnect(durable + draw((unsigned int)(play->nr_sent - durable) + 1), &fresh);
+			assert_false(fresh);
+			durable = durable > play->nr_sent ? play->nr_sent : durable;
+			break;
+		case 2:		/* the kernel gives up */
+			if (play->published + 4 > RECORDS || !play->nr_sent)
+				break;
+			play->epoch++;
+			start(true);
+			stream_start(&play->s, play->epoch, play->first - 1);
+			break;
+		}
+		assert_true(seqmap_valid(&play->map));
+	}
+	give_out();
+	/* each record of each epoch once, in order; none left out within an epoch */
+	for (size_t i = 0, last = 0; i < play->nr_sent; i++) {
+		const struct sent *r = &play->sent[i];
+
+		if (!r->ring)
+			continue;
+		if (last && play->sent[last - 1].epoch == r->epoch)
+			assert_int_equal(r->ring, play->sent[last - 1].ring + 1);
+		else if (last)
+			assert_true(r->ring > play->sent[last - 1].ring && r->epoch > play->sent[last - 1].epoch);
+		last = i + 1;
+	}
+	assert_int_equal(play->sent[play->nr_sent - 1].ring, RECORDS);
+	free(play->sent);
+	free(play);
+}
+
+static void test_many_cuts(void **state)
+{
+	for (int i = 0; i < (getenv("VAIO_FULL") && *getenv("VAIO_FULL") ? 2000 : 200); i++)
+		test_cuts(state);
+}
+
+static void test_refused(void **state)
+{
+	struct vaio_repl_desc d = { .seq = 1, .type = 99, .member = 0 };
+	struct stream_item it;
+
+	(void)state;
+	play = calloc(1, sizeof(*play));
+	play->s.map = &play->map;
+	stream_start(&play->s, 1, 0);
+	play->s.clock = false;
+	assert_int_equal(stream_next(&play->s, &d, NULL, &it, &why), -EPROTO);
+	assert_non_null(strstr(why.text, "disk 0 is not in the group"));
+	d.seq = 2;
+	assert_int_equal(stream_next(&play->s, &d, NULL, &it, &why), -EPROTO);
+	assert_non_null(strstr(why.text, "where 1 was to be"));
+	free(play);
+}
+
+int main(void)
+{
+	const char *given = getenv("VAIO_SEED");
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_seqmap),
+		cmocka_unit_test(test_many_cuts),
+		cmocka_unit_test(test_refused),
+	};
+
+	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);
+	printf("# seed %u\n", seed);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
