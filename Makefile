@@ -87,7 +87,8 @@ uninstall:
 ifeq ($(DESTDIR),)
 	if dkms status vaio 2>/dev/null | grep -q '^vaio/$(VERSION)'; then dkms remove vaio/$(VERSION) --all; fi
 endif
-	rm -f $(DESTDIR)$(PREFIX)/sbin/vaioctl $(addprefix $(completion-dir)/,$(notdir $(completions))) \
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,vaioctl vaio-replicad vaio-agent) \
+		$(DESTDIR)$(nbdkit-dir)/nbdkit-vaio-plugin.so $(addprefix $(completion-dir)/,$(notdir $(completions))) \
 		$(addprefix $(rules-dir)/,$(notdir $(rules))) $(addprefix $(unit-dir)/,$(notdir $(units)))
 	set -e; for page in $(man-pages); do rm -f $(man-dir)/man$${page##*.}/$${page##*/}; done
 	rm -rf $(dkms-dir)
