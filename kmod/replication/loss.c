@@ -58,7 +58,7 @@ static void give_up(struct repl_group *g, u64 seq)
 	struct repl_member *m = rec->member < VAIO_REPL_MEMBERS ? g->member[rec->member] : NULL;
 
 	if (rec->slot != REPL_NO_SLOT)
-		__clear_bit(rec->slot, g->slots);
+		repl_resync_place_free(g, m, rec->slot);
 	if (!m)
 		return;
 	switch (rec->type) {
@@ -365,7 +365,7 @@ static void acknowledge_one(struct repl_group *g, u64 seq, struct list_head *don
 	struct repl_io *r = rec->waiter;
 
 	if (rec->slot != REPL_NO_SLOT) {
-		__clear_bit(rec->slot, g->slots);
+		repl_resync_place_free(g, m, rec->slot);
 		if (m) {
 			u64 bit = track_first(&m->track, rec->first);
 
@@ -437,6 +437,7 @@ int repl_acknowledge(struct repl_group *g, u64 epoch, u64 upto)
 			g->failing = false;
 			drop_spilled(g);
 			ring_retire(&g->ring);
+			repl_resync_feed(g);
 			if (!list_empty(&g->stalled))
 				repl_unstall(g);
 			if (g->state == VAIO_REPL_S_RESYNC)

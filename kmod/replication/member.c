@@ -133,6 +133,7 @@ static void leave(struct repl_group *g, struct repl_member *m, bool for_good)
 	if (g->state != VAIO_REPL_S_TRACKING)
 		repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, for_good);
 	g->member[m->id] = NULL;
+	repl_resync_leave(g, m);
 	spin_lock(&m->lock);
 	/* another group has other sequences */
 	for (i = 0; m->loaded && i < m->intent.cap; i++)

@@ -144,6 +144,7 @@ struct repl_group {
 	struct repl_props	props;
 	struct repl_ring	ring;
 	DECLARE_BITMAP(slots, REPL_SLOTS);
+	u32			hungry;		/* disks that found no slot */
 	struct repl_member	*member[VAIO_REPL_MEMBERS];
 	enum vaio_repl_state	state;
 	u64			epoch;
@@ -266,6 +267,8 @@ struct repl_member {
 	struct delayed_work	resync_work;
 	struct repl_op		op[REPL_RESYNC_OPS];
 	u64			cursor;		/* where the resync looks next */
+	u32			places;		/* of the group's slots; group->lock */
+	bool			hungry;		/* it found none; group->lock */
 	u64			resync_at;	/* ns; when it may go on */
 	u64			no_resync_until;/* jiffies64 after an error */
 };
@@ -393,6 +396,10 @@ void repl_resync_kick(struct repl_member *m);
 void repl_resync_granted(struct repl_op *op);
 void repl_resync_stop(struct repl_member *m);
 bool repl_resync_busy(struct repl_member *m);
+/* group->lock held; @m: whose place it was, NULL if that disk is gone */
+void repl_resync_place_free(struct repl_group *g, struct repl_member *m, u32 slot);
+void repl_resync_feed(struct repl_group *g);
+void repl_resync_leave(struct repl_group *g, struct repl_member *m);
 int repl_start(struct repl_group *g, struct vaio_repl_start *start);
 int repl_mark_dirty(struct repl_group *g, u16 member, const struct vaio_repl_range *range,
 		    unsigned int n);

@@ -66,7 +66,7 @@ static void give_back(struct repl_op *op, bool failed)
 
 	spin_lock_irq(&g->lock);
 	ring_promise_drop(&g->ring);
-	__clear_bit(op->slot, g->slots);
+	repl_resync_place_free(g, m, op->slot);
 	spin_lock(&m->lock);
 	track_back(&m->track, op->bit, op->run);
 	if (failed) {
@@ -183,6 +183,39 @@ static struct repl_op *free_op(struct repl_member *m)
 	return NULL;
 }
 
+/*
+ * Who found no place looks again. Its own acknowledgements would not tell it: it may
+ * have none under way, because other disks have all places.
+ */
+void repl_resync_feed(struct repl_group *g)
+{
+	int i;
+
+	for (i = 0; g->hungry && i < VAIO_REPL_MEMBERS; i++)
+		if (g->member[i] && g->member[i]->hungry)
+			repl_resync_kick(g->member[i]);
+}
+
+void repl_resync_place_free(struct repl_group *g, struct repl_member *m, u32 slot)
+{
+	__clear_bit(slot, g->slots);
+	if (m)
+		m->places--;
+	repl_resync_feed(g);
+}
+
+static void set_hungry(struct repl_group *g, struct repl_member *m, bool hungry)
+{
+	g->hungry += hungry - m->hungry;
+	m->hungry = hungry;
+}
+
+/* Places that a disk may have: as many as each of those that want some. */
+static u32 fair_share(const struct repl_group *g, const struct repl_member *m)
+{
+	return max(1U, REPL_SLOTS / (g->hungry + !m->hungry));
+}
+
 /* Nanoseconds until the rate allows another read. */
 static u64 pace(struct repl_member *m, u64 rate, u32 bytes)
 {
@@ -198,8 +231,8 @@ static u64 pace(struct repl_member *m, u64 rate, u32 bytes)
 }
 
 /*
- * Begins a read. 0; -ENOENT: nothing to do; -EBUSY: no place for it now, an
- * acknowledgement will bring one; a positive number: jiffies to wait. Both locks held.
+ * Begins a read. 0; -ENOENT: nothing to do; -EBUSY: no place for it now, the end of
+ * another read or an acknowledgement will bring one; a positive number: jiffies to wait. Both locks held.
  */
 static long begin(struct repl_group *g, struct repl_member *m)
 {
@@ -210,7 +243,7 @@ static long begin(struct repl_group *g, struct repl_member *m)
 	s64 bit;
 
 	if (!m->running || m->quiesced || !m->capturing || m->leaving)
-		return -ENOENT;
+		goto nothing;
 	if (time_before64(now, m->no_resync_until))
 		return m->no_resync_until - now;
 	if (!op)
@@ -222,17 +255,21 @@ static long begin(struct repl_group *g, struct repl_member *m)
 				 &run);
 	}
 	if (bit < 0)
-		return -ENOENT;
+		goto nothing;
 	slot = find_first_zero_bit(g->slots, REPL_SLOTS);
-	if (slot == REPL_SLOTS)
-		return -EBUSY;
+	if (slot == REPL_SLOTS || m->places >= fair_share(g, m))
+		goto no_place;
 	wait = pace(m, g->props.resync_rate, run << VAIO_SC_BITMAP_SHIFT);
-	if (wait)
+	if (wait) {
+		set_hungry(g, m, false);
 		return nsecs_to_jiffies(wait) + 1;
+	}
 	if (ring_promise(&g->ring))
-		return -EBUSY;
+		goto no_place;
 
+	set_hungry(g, m, false);
 	__set_bit(slot, g->slots);
+	m->places++;
 	op->check = set == &m->track.check;
 	track_take(&m->track, set, bit, run);
 	m->cursor = bit + run;
@@ -252,6 +289,21 @@ static long begin(struct repl_group *g, struct repl_member *m)
 	if (overlap_enter(&m->overlap, &op->range))
 		queue_work(queue_of(m), &op->work);
 	return 0;
+
+nothing:
+	set_hungry(g, m, false);
+	return -ENOENT;
+no_place:
+	set_hungry(g, m, true);
+	return -EBUSY;
+}
+
+/* It leaves the group. Locked. */
+void repl_resync_leave(struct repl_group *g, struct repl_member *m)
+{
+	set_hungry(g, m, false);
+	m->places = 0;
+	repl_resync_feed(g);
 }
 
 static void resync_work(struct work_struct *work)

@@ -225,7 +225,22 @@ static u32 run_at(const struct repl_track *t, const struct repl_bits *set, u64 b
 {
 	u64 end = min(t->nr, bit + max);
 
-	return find_next_zero_bit(set->map, end, bit) - bit;
+	end = find_next_zero_bit(set->map, end, bit);
+	return find_next_bit(t->inflight.map, end, bit) - bit;
+}
+
+/* The next bit of a set that is not on its way already; t->nr: none. */
+static u64 next_idle(const struct repl_track *t, const struct repl_bits *set, u64 from)
+{
+	u64 bit = from;
+
+	while (bit < t->nr) {
+		bit = find_next_bit(set->map, t->nr, bit);
+		if (bit >= t->nr || !test_bit(bit, t->inflight.map))
+			break;
+		bit++;
+	}
+	return min(bit, t->nr);
 }
 
 s64 track_next(const struct repl_track *t, const struct repl_bits *set, u64 from, u32 max, u32 *run)
@@ -234,9 +249,9 @@ s64 track_next(const struct repl_track *t, const struct repl_bits *set, u64 from
 
 	if (!set->count)
 		return -1;
-	bit = from < t->nr ? find_next_bit(set->map, t->nr, from) : t->nr;
+	bit = next_idle(t, set, from);
 	if (bit >= t->nr)
-		bit = find_first_bit(set->map, t->nr);
+		bit = next_idle(t, set, 0);
 	if (bit >= t->nr)
 		return -1;
 	*run = run_at(t, set, bit, max);

@@ -91,7 +91,10 @@ bool track_spill_drop(struct repl_track *t, u64 durable);
  * @max: longest run
  * @run: gets its length
  *
- * Return: its first bit, or -1 when the set is empty.
+ * Bits that are on their way are left out: the answer to the first read would be
+ * taken for one to the second.
+ *
+ * Return: its first bit, or -1 when there is none.
  */
 s64 track_next(const struct repl_track *t, const struct repl_bits *set, u64 from, u32 max, u32 *run);
 /* From @set to inflight. */

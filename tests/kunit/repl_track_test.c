@@ -68,6 +68,27 @@ static void on_its_way_it_counts_as_dirty(struct kunit *test)
 	track_free(t);
 }
 
+static void what_is_on_its_way_is_not_sent_twice(struct kunit *test)
+{
+	struct repl_track *t = new_track(test, 100);
+	u32 run;
+
+	track_mark(t, BLK(5), 3 << SHIFT);
+	track_take(t, &t->dirty, 6, 1);
+	/* dirty again: a write below failed */
+	track_mark(t, BLK(6), 1);
+	KUNIT_EXPECT_EQ(test, track_next(t, &t->dirty, 0, 4, &run), 5);
+	KUNIT_EXPECT_EQ(test, run, 1);
+	track_take(t, &t->dirty, 5, 1);
+	KUNIT_EXPECT_EQ(test, track_next(t, &t->dirty, 6, 4, &run), 7);
+	track_take(t, &t->dirty, 7, 1);
+	KUNIT_EXPECT_EQ(test, track_next(t, &t->dirty, 0, 4, &run), -1);
+	track_done(t, 6, 1);
+	KUNIT_EXPECT_EQ(test, track_next(t, &t->dirty, 0, 4, &run), 6);
+	KUNIT_EXPECT_TRUE(test, bit_on(page_of(test, t, 0), 6));
+	track_free(t);
+}
+
 static void lost_on_its_way_it_is_dirty_again(struct kunit *test)
 {
 	struct repl_track *t = new_track(test, 100);
@@ -196,6 +217,7 @@ static void what_is_new_after_growing_is_dirty(struct kunit *test)
 static struct kunit_case repl_track_cases[] = {
 	KUNIT_CASE(part_of_a_block_is_the_block),
 	KUNIT_CASE(on_its_way_it_counts_as_dirty),
+	KUNIT_CASE(what_is_on_its_way_is_not_sent_twice),
 	KUNIT_CASE(lost_on_its_way_it_is_dirty_again),
 	KUNIT_CASE(what_was_only_compared_is_dirty_when_it_is_lost),
 	KUNIT_CASE(the_search_goes_round),
