@@ -29,6 +29,15 @@ static bool tracks(const struct repl_group *g)
 
 /* --- tracking begins --------------------------------------------------------- */
 
+/*
+ * A write is taken off the list of those that wait for the replica. What it waits for
+ * from here on, its turn, ends by itself: quiesce() must not find it PACED.
+ */
+void repl_unlisted(struct repl_io *r)
+{
+	vaio_io_defer_again(r->io, VAIO_ORDERED);
+}
+
 /* A write's record is nothing to it any more. */
 static void uncapture(struct repl_member *m)
 {
@@ -42,7 +51,7 @@ static void waiter_alone(struct repl_group *g, struct repl_member *m, struct rep
 {
 	g->waiters--;
 	uncapture(m);
-	vaio_io_defer_again(r->io, VAIO_ORDERED);
+	repl_unlisted(r);
 	spin_lock(&m->lock);
 	if (m->alone_is)
 		repl_resume(m, r);
@@ -161,6 +170,7 @@ void repl_unstall(struct repl_group *g)
 		struct repl_member *m = r->m;
 
 		list_del(&r->range.entry);
+		repl_unlisted(r);
 		spin_lock(&m->lock);
 		repl_resume(m, r);
 		spin_unlock(&m->lock);
@@ -212,9 +222,12 @@ static void take_waiting(struct repl_group *g, struct repl_member *m, struct lis
 	struct repl_io *r, *next;
 	u64 seq;
 
-	list_for_each_entry_safe(r, next, &g->stalled, range.entry)
-		if (!m || r->m == m)
-			list_move_tail(&r->range.entry, taken);
+	list_for_each_entry_safe(r, next, &g->stalled, range.entry) {
+		if (m && r->m != m)
+			continue;
+		list_move_tail(&r->range.entry, taken);
+		repl_unlisted(r);
+	}
 	for (seq = g->ring.durable + 1; g->waiters && seq < g->ring.next; seq++) {
 		struct repl_rec *rec = ring_rec(&g->ring, seq);
 
@@ -224,6 +237,7 @@ static void take_waiting(struct repl_group *g, struct repl_member *m, struct lis
 		rec->waiter = NULL;
 		g->waiters--;
 		uncapture(r->m);
+		repl_unlisted(r);
 		list_add_tail(&r->range.entry, taken);
 	}
 }
@@ -380,6 +394,7 @@ static void acknowledge_one(struct repl_group *g, u64 seq, struct list_head *don
 		rec->waiter = NULL;
 		g->waiters--;
 		uncapture(r->m);
+		repl_unlisted(r);
 		list_add_tail(&r->range.entry, done);
 	}
 }

@@ -99,6 +99,7 @@ static void disown_records(struct repl_group *g, struct repl_member *m, struct l
 			rec->waiter = NULL;
 			g->waiters--;
 			m->captured--;
+			repl_unlisted(r);
 			list_add_tail(&r->range.entry, done);
 		}
 	}
