@@ -486,10 +486,12 @@ static bool finish_record(struct repl_group *g, struct repl_io *r)
 				wait = true;
 			}
 			spin_unlock(&m->lock);
-		} else if (g->props.sync && seq > g->ring.durable) {
+		} else if (g->props.sync && seq > g->ring.durable && !m->leaving) {
 			/* while the disk is being suspended the wait is bounded all the same */
 			if (!park(r, VAIO_PACED) || !park(r, VAIO_ORDERED)) {
-				r->since_ns = ktime_get_ns();
+				/* with what it waited for room already */
+				if (!r->since_ns)
+					r->since_ns = ktime_get_ns();
 				ring_rec(&g->ring, seq)->waiter = r;
 				g->waiters++;
 				repl_watch(g);

@@ -41,6 +41,11 @@ static int join(struct repl_group *g, struct repl_member *m)
 		return -ENOSPC;
 	spin_lock_irq(&g->lock);
 	spin_lock(&m->lock);
+	if (rcu_access_pointer(m->group)) {
+		spin_unlock(&m->lock);
+		spin_unlock_irq(&g->lock);
+		return -EBUSY;
+	}
 	kref_get(&g->ref);
 	m->id = id;
 	m->captured = 0;
@@ -70,6 +75,8 @@ static int join_by_name(struct repl_member *m, const char *name, char **error)
 	if (err == -ENOENT)
 		*error = vaio_cfg_error(NULL, "group: there is no group '%s'; `vaioctl group create %s` makes it",
 					name, name);
+	else if (err == -EBUSY)
+		*error = "group: the disk is in a group; it has to leave that first (none)";
 	else if (err)
 		*error = vaio_cfg_error(NULL, "group: group '%s' has %d disks already, the most there may be",
 					name, VAIO_REPL_MEMBERS);
@@ -123,8 +130,6 @@ static void leave(struct repl_group *g, struct repl_member *m, bool for_good)
 	u64 seq;
 	u32 i;
 
-	/* where the table put it; it does not go back there by itself */
-	m->want[0] = '\0';
 	mutex_lock(&g->config);
 	spin_lock_irq(&g->lock);
 	/* the index may become another disk's before its last record is retired */
@@ -201,8 +206,16 @@ int repl_member_move(struct repl_member *m, const char *name, char **error)
 		err = -EBUSY;
 	} else {
 		spin_lock_irq(&g->lock);
-		begin_leaving(g, m, &done);
-		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+		/* it may have left meanwhile */
+		if (rcu_access_pointer(m->group) == g && !m->leaving) {
+			begin_leaving(g, m, &done);
+			/* where the table put it; it does not go back there by itself */
+			m->want[0] = '\0';
+			queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+		} else {
+			*error = "group: the disk is leaving its group already";
+			err = -ENOENT;
+		}
 		spin_unlock_irq(&g->lock);
 		end_all(&done);
 	}
@@ -228,9 +241,12 @@ const char *repl_member_state(struct repl_member *m)
 static void repl_detach(struct vaio_slot *slot)
 {
 	struct repl_member *m = slot->priv;
-	struct repl_group *g = rcu_dereference_protected(m->group, true /* no io is left */);
+	struct repl_group *g;
 	LIST_HEAD(done);
 
+	/* it may be at leaving */
+	cancel_work_sync(&m->sidecar_work);
+	g = rcu_dereference_protected(m->group, true /* no io is left */);
 	if (g) {
 		spin_lock_irq(&g->lock);
 		begin_leaving(g, m, &done);
@@ -323,6 +339,9 @@ static int size_bits(struct repl_member *m, u64 sectors)
 		track_grow(&m->track, &track);
 		intent_grow(&m->intent, &intent);
 	} else {
+		/* of a start that failed */
+		track_free(&m->track);
+		intent_free(&m->intent);
 		m->track = track;
 		m->intent = intent;
 	}
@@ -333,7 +352,6 @@ static void note_super(struct repl_member *m, const struct vaio_sc_super *sb)
 {
 	bool alone = sb->flags & VAIO_SC_F_ALONE;
 
-	memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));
 	m->generation = sb->current_gen;
 	m->previous_generation = sb->previous_gen;
 	m->alone_generation = sb->alone_gen;
@@ -355,7 +373,6 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 	vaio_sidecar_get(m->sc, sb);
 	same = m->loaded && !memcmp(sb->sidecar_uuid, m->sc_uuid, sizeof(m->sc_uuid));
 	note_super(m, sb);
-	kvfree(sb);
 	if (!same) {
 		mutex_lock(&m->pages);
 		/* a new sidecar of a disk that is known gets all that is known */
@@ -363,8 +380,12 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 			bits_set(&m->track.must, 0, m->track.pages - 1);
 		m->loaded = true;
 		err = repl_load(m, unclean);
+		/* else the next start has to read it again */
+		if (err != -ENOENT && err != -ENOMEM)
+			memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));
 		mutex_unlock(&m->pages);
 	}
+	kvfree(sb);
 	return err;
 }
 
@@ -380,17 +401,21 @@ static void tell_size(struct repl_group *g, struct repl_member *m, u64 before)
 /* The group that a table asks for; a table that asks for none leaves it as it is. */
 static int group_of_table(struct repl_member *m, char **error)
 {
-	struct repl_group *g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	struct repl_group *g;
 	LIST_HEAD(none);
 
-	if (!m->want[0] || (g && !strcmp(g->name, m->want)))
+	if (!m->want[0])
+		return 0;
+	/* it may be at leaving */
+	cancel_work_sync(&m->sidecar_work);
+	g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	if (g && !m->leaving && !strcmp(g->name, m->want))
 		return 0;
 	if (g) {
 		spin_lock_irq(&g->lock);
 		begin_leaving(g, m, &none);
 		spin_unlock_irq(&g->lock);
 		leave(g, m, true);
-		strscpy(m->want, m->table->group, sizeof(m->want));
 	}
 	return join_by_name(m, m->want, error);
 }
