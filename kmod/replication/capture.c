@@ -465,10 +465,6 @@ static bool finish_record(struct repl_group *g, struct repl_io *r)
 	if (unlikely(failed)) {
 		g->counters.voids++;
 		ring_void(&g->ring, seq);
-		spin_lock(&m->lock);
-		repl_mark_lacking(m, r->range.first, sectors_of(r));
-		spin_unlock(&m->lock);
-		repl_resync_kick(m);
 		repl_update_state(g);
 	}
 	ring_local_done(&g->ring, seq);
@@ -519,14 +515,16 @@ enum vaio_verdict repl_complete(struct vaio_slot *slot, struct vaio_io *io)
 		bio_uninit(&r->bio);
 	}
 	r->deferred = false;
-	let_go(r, r->seq);
-	if (!r->seq) {
-		if (unlikely(io->status)) {
-			/* dirty it is already; partly written it may be */
-			repl_resync_kick(m);
-		}
-		return VAIO_PASS;
+	if (unlikely(io->status)) {
+		/* before its extents may turn cold: the replica may have it already */
+		spin_lock_irqsave(&m->lock, flags);
+		repl_mark_lacking(m, r->range.first, sectors_of(r));
+		spin_unlock_irqrestore(&m->lock, flags);
+		repl_resync_kick(m);
 	}
+	let_go(r, r->seq);
+	if (!r->seq)
+		return VAIO_PASS;
 	g = rcu_dereference_protected(m->group, true /* captured */);
 	spin_lock_irqsave(&g->lock, flags);
 	wait = finish_record(g, r);

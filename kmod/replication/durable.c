@@ -407,7 +407,8 @@ static bool note_alone(struct repl_member *m)
 		repl_sidecar_failed(m);
 	spin_lock_irq(&m->lock);
 	if (want) {
-		m->alone_is = true;
+		/* unless it was taken back meanwhile, and is about to go from the sidecar */
+		m->alone_is = m->alone_want;
 		repl_resume_all(m, &m->alone_wait);
 	} else if (!err || m->sidecar_bad) {
 		m->alone_noted = false;
