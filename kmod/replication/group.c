@@ -386,6 +386,11 @@ void repl_fill_record(struct repl_group *g, u64 seq, u16 member, u64 sector, u64
 	desc->aux = aux;
 	g->counters.records++;
 	g->counters.bytes += data_len;
+	if (ring_backlog(&g->ring) == 1) {
+		/* the watchdog's time begins */
+		g->backlog_since = jiffies;
+		repl_watch(g);
+	}
 }
 
 /* Makes visible what became so since @before was the last one, and wakes the agent. */

@@ -200,17 +200,19 @@ static u64 oldest_stall(const struct repl_group *g)
 /* Likewise of those that wait for the replica's acknowledgement. */
 static u64 oldest_waiter(const struct repl_group *g)
 {
-	u64 seq;
+	unsigned int left = g->waiters;
+	u64 seq, oldest = 0;
 
-	if (!g->waiters)
-		return 0;
-	for (seq = g->ring.durable + 1; seq < g->ring.next; seq++) {
+	for (seq = g->ring.durable + 1; left && seq < g->ring.next; seq++) {
 		const struct repl_io *r = ring_rec(&g->ring, seq)->waiter;
 
-		if (r)
-			return r->since_ns;
+		if (!r)
+			continue;
+		left--;
+		if (!oldest || r->since_ns < oldest)
+			oldest = r->since_ns;
 	}
-	return 0;
+	return oldest;
 }
 
 /*
@@ -261,11 +263,11 @@ static void check_waits(struct repl_group *g, struct list_head *taken)
 	u64 stall = oldest_stall(g), wait = oldest_waiter(g);
 	bool full, late;
 
-	/* what was acknowledged meanwhile shows that the replica is there */
-	if (wait)
-		wait = max(wait, g->progress_ns);
 	full = expired(stall, g->props.stall_ms);
-	late = expired(wait, g->props.stall_ms + REPL_ACK_MS);
+	late = expired(wait, g->props.stall_ms + REPL_ACK_MAX_MS);
+	/* what was acknowledged meanwhile shows that the replica is there, if slow */
+	if (wait)
+		late |= expired(max(wait, g->progress_ns), g->props.stall_ms + REPL_ACK_MS);
 	if ((!full && !late) || g->props.on_loss == REPL_HOLD)
 		return;
 	if (tracks(g)) {
@@ -311,11 +313,19 @@ static void check_quiesced(struct repl_group *g, struct list_head *taken)
 		take_waiting(g, late, taken);
 }
 
+/* An agent that sleeps because there is nothing to read need not call. */
+static bool agent_hangs(const struct repl_group *g)
+{
+	unsigned long limit = msecs_to_jiffies(g->props.watchdog_ms);
+
+	return ring_backlog(&g->ring) && time_after(jiffies, g->agent_seen + limit) &&
+	       time_after(jiffies, g->backlog_since + limit);
+}
+
 static void check_agent(struct repl_group *g)
 {
 	if (g->agent) {
-		if (time_after(jiffies, g->agent_seen + msecs_to_jiffies(g->props.watchdog_ms)) &&
-		    ring_backlog(&g->ring)) {
+		if (agent_hangs(g)) {
 			pr_warn_ratelimited("group '%s': the agent makes no calls\n", g->name);
 			repl_unbind(g);
 		}

@@ -65,6 +65,8 @@
 #define REPL_QUIESCE_MS		1000
 /* Beyond its stall, a write that waits for the replica waits this much longer. */
 #define REPL_ACK_MS		2000
+/* Likewise when the replica acknowledges others before it. */
+#define REPL_ACK_MAX_MS		4000
 #define REPL_TICK_MS		250
 #define REPL_STALL_MAX_MS	60000
 #define REPL_NO_MEMBER		0xffff
@@ -121,6 +123,7 @@ struct repl_counters {
  * @progress_ns: when the replica acknowledged something last
  * @agent: files_struct of the process that bound the ring, only compared
  * @agent_seen: jiffies of its last call
+ * @backlog_since: jiffies; when the first of the records that wait came
  * @agent_gone: jiffies; meaningful without an agent
  */
 struct repl_group {
@@ -161,6 +164,7 @@ struct repl_group {
 	void			*agent;
 	struct eventfd_ctx	*eventfd;
 	unsigned long		agent_seen;
+	unsigned long		backlog_since;
 	unsigned long		agent_gone;
 
 	struct delayed_work	loss_work;
