@@ -112,9 +112,16 @@ static void disown_records(struct repl_group *g, struct repl_member *m, struct l
 	}
 }
 
-/* Capture of the disk ends. The group is locked. */
-static void begin_leaving(struct repl_group *g, struct repl_member *m, struct list_head *done)
+/*
+ * Capture of the disk ends, and the agent reads so before anything that was written
+ * after it. The group is locked.
+ */
+static void begin_leaving(struct repl_group *g, struct repl_member *m, bool for_good,
+			  struct list_head *done)
 {
+	if (!m->leaving && g->state != VAIO_REPL_S_TRACKING &&
+	    repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, for_good))
+		repl_flip(g, "a disk left while the ring was full");
 	m->leaving = true;
 	m->capturing = false;
 	spin_lock(&m->lock);
@@ -125,7 +132,7 @@ static void begin_leaving(struct repl_group *g, struct repl_member *m, struct li
 }
 
 /* Out of the group. Nothing of the disk is in its hands. */
-static void leave(struct repl_group *g, struct repl_member *m, bool for_good)
+static void leave(struct repl_group *g, struct repl_member *m)
 {
 	u64 seq;
 	u32 i;
@@ -136,8 +143,6 @@ static void leave(struct repl_group *g, struct repl_member *m, bool for_good)
 	for (seq = g->ring.retired + 1; seq < g->ring.next; seq++)
 		if (ring_rec(&g->ring, seq)->member == m->id)
 			ring_rec(&g->ring, seq)->member = REPL_NO_MEMBER;
-	if (g->state != VAIO_REPL_S_TRACKING)
-		repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, for_good);
 	g->member[m->id] = NULL;
 	repl_resync_leave(g, m);
 	spin_lock(&m->lock);
@@ -170,7 +175,7 @@ void repl_member_leave(struct repl_member *m)
 	ready = !m->captured;
 	spin_unlock_irq(&g->lock);
 	if (ready && !repl_resync_busy(m))
-		leave(g, m, true);
+		leave(g, m);
 }
 
 static void end_all(struct list_head *done)
@@ -208,7 +213,7 @@ int repl_member_move(struct repl_member *m, const char *name, char **error)
 		spin_lock_irq(&g->lock);
 		/* it may have left meanwhile */
 		if (rcu_access_pointer(m->group) == g && !m->leaving) {
-			begin_leaving(g, m, &done);
+			begin_leaving(g, m, true, &done);
 			/* where the table put it; it does not go back there by itself */
 			m->want[0] = '\0';
 			queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
@@ -249,9 +254,9 @@ static void repl_detach(struct vaio_slot *slot)
 	g = rcu_dereference_protected(m->group, true /* no io is left */);
 	if (g) {
 		spin_lock_irq(&g->lock);
-		begin_leaving(g, m, &done);
+		begin_leaving(g, m, false, &done);
 		spin_unlock_irq(&g->lock);
-		leave(g, m, false);
+		leave(g, m);
 	}
 	/* an acknowledgement may have kicked them since the disk stopped */
 	cancel_delayed_work_sync(&m->resync_work);
@@ -413,9 +418,9 @@ static int group_of_table(struct repl_member *m, char **error)
 		return 0;
 	if (g) {
 		spin_lock_irq(&g->lock);
-		begin_leaving(g, m, &none);
+		begin_leaving(g, m, true, &none);
 		spin_unlock_irq(&g->lock);
-		leave(g, m, true);
+		leave(g, m);
 	}
 	return join_by_name(m, m->want, error);
 }

@@ -280,6 +280,9 @@ static void apply(const struct vaio_repl_desc *d)
 		break;
 	case VAIO_REPL_MEMBER_UP:
 	case VAIO_REPL_MEMBER_DOWN:
+		/* streams that went on to that disk are not complete any more */
+		if (d->type == VAIO_REPL_MEMBER_DOWN)
+			state.consistent = false;
 		printf("MEMBER %u %s\n", d->member, d->type == VAIO_REPL_MEMBER_UP ? "up" : "down");
 		break;
 	case VAIO_REPL_BARRIER:
