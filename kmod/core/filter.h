@@ -479,7 +479,7 @@ void vaio_io_end(struct vaio_io *io, blk_status_t status);
 /**
  * vaio_io_requeue - give a deferred, unacknowledged io back to device-mapper
  *
- * Only from quiesce() with noflush set.
+ * Only from quiesce() with noflush set on, until stop().
  */
 void vaio_io_requeue(struct vaio_io *io);
 

@@ -172,6 +172,7 @@ enum outcome {
 	OUT_WAIT,	/* it is on a list and may be gone */
 	OUT_FAIL,
 	OUT_AGAIN,	/* the submitter did not want to wait */
+	OUT_REQUEUE,	/* device-mapper keeps it until the disk is resumed */
 };
 
 /*
@@ -197,12 +198,15 @@ static enum outcome go_alone(struct repl_io *r, bool in_group)
 /*
  * It waits for room, or for the agent. The group is locked. While the disk is being
  * suspended that is bounded (loss.c), and without an agent not worth it: OUT_FAIL.
+ * A noflush suspend loses nothing by waiting until it is over.
  */
 static enum outcome stall(struct repl_group *g, struct repl_io *r)
 {
 	int err = park(r, VAIO_PACED);
 
-	if (err == -EBUSY && g->agent)
+	if (err == -EBUSY && READ_ONCE(r->m->noflush) && !repl_tracks(g))
+		return OUT_REQUEUE;
+	if (err == -EBUSY && g->agent && !READ_ONCE(r->m->no_wait))
 		err = park(r, VAIO_ORDERED);
 	if (err)
 		return err == -EAGAIN ? OUT_AGAIN : OUT_FAIL;
@@ -380,6 +384,8 @@ static enum vaio_verdict steps(struct repl_io *r)
 		return refuse(r, BLK_STS_IOERR);
 	case OUT_AGAIN:
 		return refuse(r, BLK_STS_AGAIN);
+	case OUT_REQUEUE:
+		return refuse(r, BLK_STS_DM_REQUEUE);
 	}
 	if (r->seq) {
 		if (has_payload(r))
@@ -474,7 +480,15 @@ static bool finish_record(struct repl_group *g, struct repl_io *r)
 		repl_unstall(g);
 
 	if (likely(!failed)) {
-		if (unlikely(seq <= g->ring.abandoned)) {
+		if (unlikely(seq <= g->ring.abandoned) && g->props.sync && !repl_tracks(g) &&
+		    g->state != VAIO_REPL_S_REPLICATING && !m->leaving) {
+			wait = !park(r, VAIO_PACED) || !park(r, VAIO_ORDERED);
+			if (wait) {
+				if (!r->since_ns)
+					r->since_ns = ktime_get_ns();
+				repl_hold(g, r);
+			}
+		} else if (unlikely(seq <= g->ring.abandoned)) {
 			spin_lock(&m->lock);
 			if (!m->alone_is && !park(r, VAIO_ORDERED)) {
 				list_add_tail(&r->range.entry, &m->alone_wait);

@@ -174,6 +174,7 @@ static struct repl_group *group_alloc(const char *name, const struct repl_props 
 	spin_lock_init(&g->lock);
 	g->props = *props;
 	INIT_LIST_HEAD(&g->stalled);
+	INIT_LIST_HEAD(&g->held);
 	INIT_DELAYED_WORK(&g->loss_work, repl_loss_work);
 	g->epoch = 1;
 	g->agent_gone = jiffies;
@@ -330,9 +331,7 @@ void repl_group_change(struct repl_group *g, const struct repl_props *props)
 {
 	spin_lock_irq(&g->lock);
 	g->props = *props;
-	/* what waits for the replica may now wait for less */
-	g->failing = false;
-	repl_unstall(g);
+	repl_policy_changed(g);
 	repl_changed(g);
 	spin_unlock_irq(&g->lock);
 	mod_delayed_work(g->wq, &g->loss_work, 0);
@@ -502,8 +501,10 @@ void repl_update_state(struct repl_group *g)
 	if (state == g->state)
 		return;
 	g->state = state;
-	if (state == VAIO_REPL_S_REPLICATING)
+	if (state == VAIO_REPL_S_REPLICATING) {
 		all_clean(g);
+		repl_held_go(g);
+	}
 	repl_changed(g);
 }
 

@@ -22,7 +22,8 @@
 #include <linux/ktime.h>
 #include "repl.h"
 
-static bool tracks(const struct repl_group *g)
+/* The guest goes on without the replica, sooner or later. */
+bool repl_tracks(const struct repl_group *g)
 {
 	return g->props.on_loss == REPL_TRACK || g->props.on_loss == REPL_STALL_TRACK;
 }
@@ -46,11 +47,11 @@ static void uncapture(struct repl_member *m)
 		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
 }
 
-/* A write that waited for the replica's acknowledgement goes on without it. */
-static void waiter_alone(struct repl_group *g, struct repl_member *m, struct repl_io *r)
+/* A write that waited for the replica goes on without it. */
+static void waiter_alone(struct repl_io *r)
 {
-	g->waiters--;
-	uncapture(m);
+	struct repl_member *m = r->m;
+
 	repl_unlisted(r);
 	spin_lock(&m->lock);
 	if (m->alone_is)
@@ -60,11 +61,38 @@ static void waiter_alone(struct repl_group *g, struct repl_member *m, struct rep
 	spin_unlock(&m->lock);
 }
 
+/*
+ * The agent gave up the record of a write that may not be acknowledged without the
+ * replica: it is on the disk, and dirty, and waits until the resync has brought it.
+ */
+void repl_hold(struct repl_group *g, struct repl_io *r)
+{
+	list_add_tail(&r->range.entry, &g->held);
+	repl_watch(g);
+}
+
+/* All disks are equal. */
+void repl_held_go(struct repl_group *g)
+{
+	struct repl_io *r, *next;
+
+	list_for_each_entry_safe(r, next, &g->held, range.entry) {
+		struct repl_member *m = r->m;
+
+		list_del(&r->range.entry);
+		repl_unlisted(r);
+		spin_lock(&m->lock);
+		repl_resume(m, r);
+		spin_unlock(&m->lock);
+	}
+}
+
 /* A record that is not acknowledged is given up. */
 static void give_up(struct repl_group *g, u64 seq)
 {
 	struct repl_rec *rec = ring_rec(&g->ring, seq);
 	struct repl_member *m = rec->member < VAIO_REPL_MEMBERS ? g->member[rec->member] : NULL;
+	struct repl_io *r;
 
 	if (rec->slot != REPL_NO_SLOT)
 		repl_resync_place_free(g, m, rec->slot);
@@ -79,9 +107,16 @@ static void give_up(struct repl_group *g, u64 seq)
 		spin_unlock(&m->lock);
 		break;
 	}
-	if (rec->waiter)
-		waiter_alone(g, m, rec->waiter);
+	r = rec->waiter;
+	if (!r)
+		return;
 	rec->waiter = NULL;
+	g->waiters--;
+	uncapture(m);
+	if (repl_tracks(g))
+		waiter_alone(r);
+	else
+		repl_hold(g, r);
 }
 
 /**
@@ -145,7 +180,7 @@ enum repl_fate repl_no_room(struct repl_group *g, struct repl_member *m)
 /* No agent has begun to capture its disk. */
 enum repl_fate repl_not_captured(struct repl_group *g, struct repl_member *m)
 {
-	if (tracks(g))
+	if (repl_tracks(g))
 		return REPL_FATE_ALONE;
 	if (g->props.on_loss == REPL_STALL_FAIL && g->failing)
 		return REPL_FATE_FAIL;
@@ -155,7 +190,7 @@ enum repl_fate repl_not_captured(struct repl_group *g, struct repl_member *m)
 /* It would have to wait, and may not. */
 enum repl_fate repl_fate_now(struct repl_group *g)
 {
-	if (!tracks(g))
+	if (!repl_tracks(g))
 		return REPL_FATE_FAIL;
 	repl_flip(g, "a disk is being suspended while the replica is lost");
 	return REPL_FATE_ALONE;
@@ -177,6 +212,21 @@ void repl_unstall(struct repl_group *g)
 	}
 }
 
+/* Who waits may now have to wait for less. Locked. */
+void repl_policy_changed(struct repl_group *g)
+{
+	struct repl_io *r, *next;
+
+	g->failing = false;
+	repl_unstall(g);
+	if (!repl_tracks(g))
+		return;
+	list_for_each_entry_safe(r, next, &g->held, range.entry) {
+		list_del(&r->range.entry);
+		waiter_alone(r);
+	}
+}
+
 /* --- time --------------------------------------------------------------------------- */
 
 /* Somebody waits, or may come to: look again soon. */
@@ -185,15 +235,20 @@ void repl_watch(struct repl_group *g)
 	queue_delayed_work(g->wq, &g->loss_work, msecs_to_jiffies(REPL_TICK_MS));
 }
 
-/* The request that began to wait first; 0: none. */
-static u64 oldest_stall(const struct repl_group *g)
+/* 0 is none. */
+static u64 older(u64 a, u64 b)
+{
+	return a && b ? min(a, b) : a ?: b;
+}
+
+/* When the request of a list that began to wait first did so; 0: there is none. */
+static u64 oldest_of(const struct list_head *list)
 {
 	const struct repl_io *r;
 	u64 oldest = 0;
 
-	list_for_each_entry(r, &g->stalled, range.entry)
-		if (!oldest || r->since_ns < oldest)
-			oldest = r->since_ns;
+	list_for_each_entry(r, list, range.entry)
+		oldest = older(oldest, r->since_ns);
 	return oldest;
 }
 
@@ -209,10 +264,21 @@ static u64 oldest_waiter(const struct repl_group *g)
 		if (!r)
 			continue;
 		left--;
-		if (!oldest || r->since_ns < oldest)
-			oldest = r->since_ns;
+		oldest = older(oldest, r->since_ns);
 	}
-	return oldest;
+	return older(oldest, oldest_of(&g->held));
+}
+
+static void take_listed(struct list_head *list, const struct repl_member *m, struct list_head *taken)
+{
+	struct repl_io *r, *next;
+
+	list_for_each_entry_safe(r, next, list, range.entry) {
+		if (m && r->m != m)
+			continue;
+		list_move_tail(&r->range.entry, taken);
+		repl_unlisted(r);
+	}
 }
 
 /*
@@ -221,15 +287,11 @@ static u64 oldest_waiter(const struct repl_group *g)
  */
 static void take_waiting(struct repl_group *g, struct repl_member *m, struct list_head *taken)
 {
-	struct repl_io *r, *next;
+	struct repl_io *r;
 	u64 seq;
 
-	list_for_each_entry_safe(r, next, &g->stalled, range.entry) {
-		if (m && r->m != m)
-			continue;
-		list_move_tail(&r->range.entry, taken);
-		repl_unlisted(r);
-	}
+	take_listed(&g->stalled, m, taken);
+	take_listed(&g->held, m, taken);
 	for (seq = g->ring.durable + 1; g->waiters && seq < g->ring.next; seq++) {
 		struct repl_rec *rec = ring_rec(&g->ring, seq);
 
@@ -260,7 +322,7 @@ static bool expired(u64 since_ns, u64 ms)
 /* Has anybody waited long enough? Locked. */
 static void check_waits(struct repl_group *g, struct list_head *taken)
 {
-	u64 stall = oldest_stall(g), wait = oldest_waiter(g);
+	u64 stall = oldest_of(&g->stalled), wait = oldest_waiter(g);
 	bool full, late;
 
 	full = expired(stall, g->props.stall_ms);
@@ -270,7 +332,7 @@ static void check_waits(struct repl_group *g, struct list_head *taken)
 		late |= expired(max(wait, g->progress_ns), g->props.stall_ms + REPL_ACK_MS);
 	if ((!full && !late) || g->props.on_loss == REPL_HOLD)
 		return;
-	if (tracks(g)) {
+	if (repl_tracks(g)) {
 		repl_flip(g, late ? "the replica does not acknowledge" : "the ring is full");
 		/* of disks that nothing captures: they go alone */
 		repl_unstall(g);
@@ -289,28 +351,52 @@ static void go_alone_suspended(struct repl_group *g)
 	repl_unstall(g);
 }
 
-/*
- * What a disk that is being suspended still has under way may wait too, but not
- * for long: device-mapper waits for it.
- */
-static void check_quiesced(struct repl_group *g, struct list_head *taken)
+/* All that wait for the replica: for room, for an acknowledgement, for a resync. Locked. */
+static void each_waiting(struct repl_group *g, void (*fn)(struct repl_io *r, void *arg), void *arg)
 {
-	struct repl_member *late = NULL;
+	unsigned int left = g->waiters;
 	struct repl_io *r;
 	u64 seq;
 
 	list_for_each_entry(r, &g->stalled, range.entry)
-		if (READ_ONCE(r->m->quiesced) && expired(r->since_ns, REPL_ACK_MS))
-			late = r->m;
-	for (seq = g->ring.durable + 1; g->waiters && !late && seq < g->ring.next; seq++) {
+		fn(r, arg);
+	list_for_each_entry(r, &g->held, range.entry)
+		fn(r, arg);
+	for (seq = g->ring.durable + 1; left && seq < g->ring.next; seq++) {
 		r = ring_rec(&g->ring, seq)->waiter;
-		if (r && READ_ONCE(r->m->quiesced) && expired(r->since_ns, REPL_ACK_MS))
-			late = r->m;
+		if (!r)
+			continue;
+		left--;
+		fn(r, arg);
 	}
-	if (late && tracks(g))
+}
+
+static void find_late(struct repl_io *r, void *arg)
+{
+	struct repl_member **late = arg;
+
+	if (READ_ONCE(r->m->quiesced) && expired(r->since_ns, REPL_ACK_MS))
+		*late = r->m;
+}
+
+/*
+ * What a disk that is being suspended still has under way may wait too, but not
+ * for long: device-mapper waits for it. Returns the disk whose writes were taken.
+ */
+static struct repl_member *check_quiesced(struct repl_group *g, struct list_head *taken)
+{
+	struct repl_member *late = NULL;
+
+	each_waiting(g, find_late, &late);
+	if (!late)
+		return NULL;
+	/* those that follow do not wait at all */
+	late->no_wait = true;
+	if (repl_tracks(g))
 		go_alone_suspended(g);
-	else if (late)
+	else
 		take_waiting(g, late, taken);
+	return late;
 }
 
 /* An agent that sleeps because there is nothing to read need not call. */
@@ -329,7 +415,7 @@ static void check_agent(struct repl_group *g)
 			pr_warn_ratelimited("group '%s': the agent makes no calls\n", g->name);
 			repl_unbind(g);
 		}
-	} else if (tracks(g) && g->state != VAIO_REPL_S_TRACKING &&
+	} else if (repl_tracks(g) && g->state != VAIO_REPL_S_TRACKING &&
 		   time_after(jiffies, g->agent_gone + msecs_to_jiffies(g->props.grace_ms))) {
 		repl_flip(g, "the agent is gone");
 	}
@@ -338,21 +424,26 @@ static void check_agent(struct repl_group *g)
 void repl_loss_work(struct work_struct *work)
 {
 	struct repl_group *g = container_of(to_delayed_work(work), struct repl_group, loss_work);
+	LIST_HEAD(quiesced);
 	LIST_HEAD(taken);
-	bool again;
+	struct repl_member *late;
+	bool again, requeue;
 
 	spin_lock_irq(&g->lock);
 	check_agent(g);
 	check_waits(g, &taken);
-	check_quiesced(g, &taken);
+	late = check_quiesced(g, &quiesced);
+	/* device-mapper waits for them: the disk stays as it is */
+	requeue = late && late->noflush;
 	if (g->tell_again)
 		repl_update_state(g);
-	again = g->tell_again || !list_empty(&g->stalled) || g->waiters ||
+	again = g->tell_again || !list_empty(&g->stalled) || !list_empty(&g->held) || g->waiters ||
 		(g->state != VAIO_REPL_S_TRACKING && (!g->agent || ring_backlog(&g->ring)));
 	if (again)
 		repl_watch(g);
 	spin_unlock_irq(&g->lock);
 	end_taken(&taken, false);
+	end_taken(&quiesced, requeue);
 }
 
 /* --- the agent ------------------------------------------------------------------------ */
@@ -480,42 +571,39 @@ int repl_acknowledge(struct repl_group *g, u64 epoch, u64 upto)
 
 /* --- suspend ----------------------------------------------------------------------------- */
 
-/* Does a write of this disk wait for the replica or the agent? Locked. */
-static bool waits_of(const struct repl_group *g, const struct repl_member *m)
-{
-	const struct repl_io *r;
-	u64 seq;
+struct waits_of {
+	const struct repl_member	*m;
+	bool				any;
+};
 
-	list_for_each_entry(r, &g->stalled, range.entry)
-		if (r->m == m)
-			return true;
-	for (seq = g->ring.durable + 1; g->waiters && seq < g->ring.next; seq++) {
-		r = ring_rec(&g->ring, seq)->waiter;
-		if (r && r->m == m)
-			return true;
-	}
-	return false;
+static void note_wait(struct repl_io *r, void *arg)
+{
+	struct waits_of *w = arg;
+
+	w->any |= r->m == w->m;
+}
+
+/* Does a write of this disk wait for the replica or the agent? Locked. */
+static bool waits_of(struct repl_group *g, const struct repl_member *m)
+{
+	struct waits_of w = { .m = m };
+
+	each_waiting(g, note_wait, &w);
+	return w.any;
+}
+
+static void bound_wait(struct repl_io *r, void *arg)
+{
+	if (r->m != arg)
+		return;
+	repl_unlisted(r);
+	r->since_ns = ktime_get_ns();
 }
 
 /* They may go on waiting, as those do whose wait is bounded: check_quiesced(). Locked. */
 static void bound_waits(struct repl_group *g, struct repl_member *m)
 {
-	struct repl_io *r;
-	u64 seq;
-
-	list_for_each_entry(r, &g->stalled, range.entry) {
-		if (r->m != m)
-			continue;
-		vaio_io_defer_again(r->io, VAIO_ORDERED);
-		r->since_ns = ktime_get_ns();
-	}
-	for (seq = g->ring.durable + 1; g->waiters && seq < g->ring.next; seq++) {
-		r = ring_rec(&g->ring, seq)->waiter;
-		if (!r || r->m != m)
-			continue;
-		vaio_io_defer_again(r->io, VAIO_ORDERED);
-		r->since_ns = ktime_get_ns();
-	}
+	each_waiting(g, bound_wait, m);
 	repl_watch(g);
 }
 
@@ -537,11 +625,11 @@ void repl_quiesce_waits(struct repl_member *m, bool noflush)
 	if (!g)
 		return;
 	spin_lock_irq(&g->lock);
-	if (noflush && !tracks(g))
+	if (noflush && !repl_tracks(g))
 		take_waiting(g, m, &taken);
 	else if (g->agent)
 		bound_waits(g, m);
-	else if (!tracks(g))
+	else if (!repl_tracks(g))
 		take_waiting(g, m, &taken);
 	else if (waits_of(g, m))
 		go_alone_suspended(g);

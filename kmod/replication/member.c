@@ -89,12 +89,19 @@ static int join_by_name(struct repl_member *m, const char *name, char **error)
  */
 static void disown_records(struct repl_group *g, struct repl_member *m, struct list_head *done)
 {
+	struct repl_io *r, *next;
 	u64 seq;
 
+	list_for_each_entry_safe(r, next, &g->held, range.entry) {
+		if (r->m != m)
+			continue;
+		list_move_tail(&r->range.entry, done);
+		repl_unlisted(r);
+	}
 	for (seq = g->ring.retired + 1; seq < g->ring.next; seq++) {
 		struct repl_rec *rec = ring_rec(&g->ring, seq);
-		struct repl_io *r = rec->waiter;
 
+		r = rec->waiter;
 		if (rec->member != m->id)
 			continue;
 		if (seq > g->ring.durable && rec->slot == REPL_NO_SLOT) {
@@ -464,7 +471,7 @@ static int do_start(struct vaio_slot *slot)
 		repl_sidecar_failed(m);
 	spin_lock_irq(&m->lock);
 	m->running = true;
-	m->quiesced = false;
+	m->quiesced = m->noflush = m->no_wait = false;
 	spin_unlock_irq(&m->lock);
 	g = rcu_dereference_protected(m->group, true /* lifecycle */);
 	if (g) {
@@ -533,10 +540,12 @@ static void repl_stop(struct vaio_slot *slot)
 	spin_unlock_irq(&m->lock);
 }
 
-static void set_quiesced(struct repl_member *m, bool quiesced)
+static void set_quiesced(struct repl_member *m, bool quiesced, bool noflush)
 {
 	spin_lock_irq(&m->lock);
 	m->quiesced = quiesced;
+	m->noflush = noflush;
+	m->no_wait = false;
 	spin_unlock_irq(&m->lock);
 }
 
@@ -544,7 +553,7 @@ static void repl_quiesce(struct vaio_slot *slot, bool noflush)
 {
 	struct repl_member *m = slot->priv;
 
-	set_quiesced(m, true);
+	set_quiesced(m, true, noflush);
 	repl_quiesce_waits(m, noflush);
 }
 
@@ -552,7 +561,7 @@ static void repl_unquiesce(struct vaio_slot *slot)
 {
 	struct repl_member *m = slot->priv;
 
-	set_quiesced(m, false);
+	set_quiesced(m, false, false);
 	repl_resync_kick(m);
 }
 

@@ -119,6 +119,8 @@ struct repl_counters {
  * @gap: records were given up since the last RESYNC_BEGIN
  * @failing: a stall ran out with on_loss stall,fail: writes fail at once
  * @stalled: struct repl_io that wait for room or for the agent
+ * @held: struct repl_io that wait until all disks are equal: their records were given
+ *	up, and the policy forbids to acknowledge them without the replica
  * @waiters: writes that wait for the replica's acknowledgement
  * @progress_ns: when the replica acknowledged something last
  * @agent: files_struct of the process that bound the ring, only compared
@@ -157,6 +159,7 @@ struct repl_group {
 	bool			gap;
 	bool			failing;
 	struct list_head	stalled;
+	struct list_head	held;
 	unsigned int		waiters;
 	u64			progress_ns;
 	struct repl_counters	counters;
@@ -244,6 +247,8 @@ struct repl_member {
 	spinlock_t		lock;
 	bool			running;
 	bool			quiesced;
+	bool			noflush;	/* while quiesced: device-mapper takes writes back */
+	bool			no_wait;	/* while quiesced: the replica had its chance */
 	bool			durable;	/* intent is kept: there is a sidecar and it is well */
 	bool			loaded;
 	u64			sectors;
@@ -388,6 +393,10 @@ enum repl_fate repl_fate_now(struct repl_group *g);
 void repl_flip(struct repl_group *g, const char *reason);
 void repl_unstall(struct repl_group *g);
 void repl_unlisted(struct repl_io *r);
+bool repl_tracks(const struct repl_group *g);
+void repl_hold(struct repl_group *g, struct repl_io *r);
+void repl_held_go(struct repl_group *g);
+void repl_policy_changed(struct repl_group *g);
 void repl_unbind(struct repl_group *g);
 void repl_watch(struct repl_group *g);
 void repl_loss_work(struct work_struct *work);
