@@ -23,6 +23,7 @@
 #include "repl.h"
 
 #define COOL_EVERY	(2 * HZ)
+#define PAY_EVERY	(10 * HZ)
 
 /* member->lock held. The page writer sees it by track->must and track->stale. */
 void repl_mark_lacking(struct repl_member *m, u64 sector, u64 sectors)
@@ -63,9 +64,9 @@ void repl_sidecar_failed(struct repl_member *m)
 	spin_unlock_irq(&m->lock);
 	if (!first)
 		return;
-	/* if this fails too, the sidecar stays active: the next start is an unclean one */
-	if (vaio_sidecar_set_must_compare(m->sc, true))
-		pr_err("disk '%s': sidecar %s takes no writes, not even the flag must-compare\n",
+	m->owe_compare = vaio_sidecar_set_must_compare(m->sc, true) != 0;
+	if (m->owe_compare)
+		pr_err("disk '%s': sidecar %s takes no writes, not even the flag must-compare: until it does, a crash leaves bits that cannot be trusted\n",
 		       vaio_disk_name(m->slot->disk), vaio_sidecar_path(m->sc));
 	if (m->running)
 		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
@@ -316,7 +317,7 @@ static unsigned int pick(struct repl_member *m, bool pressure)
 	return n;
 }
 
-/* One round. Returns how many turned cold, or a negative errno. */
+/* One round; m->pages is held. Returns how many turned cold, or a negative errno. */
 static int cool(struct repl_member *m, bool pressure)
 {
 	unsigned int n, i;
@@ -329,8 +330,13 @@ static int cool(struct repl_member *m, bool pressure)
 		goto bad;
 	if (!n)
 		return 0;
-	/* an error here is the disk's, and leaves them hot */
+	/*
+	 * An error here is the disk's, and leaves them hot. It may take long, and
+	 * writes to cold extents need the pages: they do not wait for it.
+	 */
+	mutex_unlock(&m->pages);
 	err = flush_below(m);
+	mutex_lock(&m->pages);
 	if (err)
 		return err;
 	spin_lock_irq(&m->lock);
@@ -361,6 +367,11 @@ void repl_cool_work(struct work_struct *work)
 	bool pressure, hot;
 	int cold = 0;
 
+	/* asked for by the agent just when the disk stopped */
+	if (!READ_ONCE(m->running))
+		return;
+	if (m->owe_compare)
+		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
 	spin_lock_irq(&m->lock);
 	pressure = !list_empty(&m->cap_wait);
 	spin_unlock_irq(&m->lock);
@@ -379,6 +390,8 @@ void repl_cool_work(struct work_struct *work)
 	if (m->running && (hot || pressure))
 		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work,
 				   !pressure ? COOL_EVERY : cold > 0 ? 0 : HZ / 50);
+	else if (m->running && m->owe_compare)
+		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work, PAY_EVERY);
 	spin_unlock_irq(&m->lock);
 }
 
@@ -417,16 +430,60 @@ static bool note_alone(struct repl_member *m)
 	return true;
 }
 
+/* The flag goes: from here on the bits on the sidecar are all, so they go there first. */
 static void clear_compare(struct repl_member *m)
 {
 	bool clear;
+	int err;
 
 	spin_lock_irq(&m->lock);
-	clear = m->clear_compare && !m->sidecar_bad && track_clean(&m->track);
+	clear = m->sc && m->clear_compare && !m->sidecar_bad && track_clean(&m->track);
 	m->clear_compare = false;
+	m->clearing = clear;
 	spin_unlock_irq(&m->lock);
-	if (clear && m->sc && vaio_sidecar_set_must_compare(m->sc, false))
+	if (!clear)
+		return;
+	mutex_lock(&m->pages);
+	err = repl_write_pages(m, false);
+	mutex_unlock(&m->pages);
+	if (!err)
+		err = vaio_sidecar_set_must_compare(m->sc, false);
+	if (err)
 		repl_sidecar_failed(m);
+	spin_lock_irq(&m->lock);
+	m->clearing = false;
+	spin_unlock_irq(&m->lock);
+}
+
+/* The flag is set because an agent wants to begin anew; it is told that it may. */
+static void note_compare(struct repl_member *m)
+{
+	struct repl_group *g;
+	bool note;
+
+	spin_lock_irq(&m->lock);
+	note = m->note_compare;
+	m->note_compare = false;
+	spin_unlock_irq(&m->lock);
+	if (!note)
+		return;
+	if (m->sc && vaio_sidecar_set_must_compare(m->sc, true))
+		repl_sidecar_failed(m);
+	rcu_read_lock();
+	g = rcu_dereference(m->group);
+	if (g) {
+		spin_lock_irq(&g->lock);
+		repl_changed(g);
+		spin_unlock_irq(&g->lock);
+	}
+	rcu_read_unlock();
+}
+
+/* The sidecar took no writes; perhaps it does now. */
+static void pay_compare(struct repl_member *m)
+{
+	if (m->sc && m->owe_compare)
+		m->owe_compare = vaio_sidecar_set_must_compare(m->sc, true) != 0;
 }
 
 /* What is wrong with the disk's replication, for people. */
@@ -481,6 +538,8 @@ void repl_sidecar_work(struct work_struct *work)
 		return;
 	while (note_alone(m))
 		;
+	pay_compare(m);
 	clear_compare(m);
+	note_compare(m);
 	tell_state(m);
 }

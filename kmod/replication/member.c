@@ -452,13 +452,17 @@ static int do_start(struct vaio_slot *slot)
 	if (err)
 		return err;
 	m->sectors = sectors;
-	m->sidecar_bad = false;
+	m->sidecar_bad = m->clearing = m->note_compare = false;
 	if (m->sc) {
 		err = take_sidecar(m, unclean);
 		if (err == -ENOENT || err == -ENOMEM)
 			return err;
 	}
 	m->loaded = true;
+	/* of a sidecar that could not be written, to the end */
+	if (m->sc && !err && m->owe_compare)
+		err = vaio_sidecar_set_must_compare(m->sc, true);
+	m->owe_compare = err && m->owe_compare;
 	m->durable = m->sc && !err;
 	well = !err;
 

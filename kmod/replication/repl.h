@@ -224,6 +224,9 @@ struct repl_op {
  * @alone_is: it is noted, durably, or there is nowhere to note it
  * @alone_noted: it may be noted
  * @clear_compare: all was compared: the flag must-compare goes
+ * @clearing: it is going
+ * @note_compare: an agent wants to send or compare all: first the flag is set
+ * @owe_compare: the flag is to be set, but the sidecar takes no writes
  * @unreadable: a block could not be read for the resync
  * @intent_wait: struct repl_io whose extents are being made hot
  * @cap_wait: that wait for a free slot
@@ -257,7 +260,7 @@ struct repl_member {
 	struct repl_intent	intent;
 	struct list_head	intent_wait, cap_wait, alone_wait, resume;
 	bool			alone_want, alone_is, alone_noted;
-	bool			clear_compare;
+	bool			clear_compare, clearing, note_compare, owe_compare;
 	bool			sidecar_bad;
 	bool			unreadable;
 	bool			degraded;

@@ -377,14 +377,35 @@ static struct repl_member *member_of(struct repl_group *g, u16 id)
 	return id < VAIO_REPL_MEMBERS ? g->member[id] : NULL;
 }
 
+/*
+ * Which blocks are still to be sent, or compared, is in memory. Before that counts the
+ * sidecar says that the bits on it are not all. 0, or -EAGAIN: it is being noted, and
+ * the agent will be told.
+ */
+static int note_compare(struct repl_member *m, u32 flags)
+{
+	bool noted;
+
+	spin_lock(&m->lock);
+	noted = !m->sc || m->sidecar_bad || ((flags & VAIO_SC_F_MUST_COMPARE) && !m->clearing);
+	m->note_compare |= !noted;
+	/* it is not the end of an earlier one any more */
+	m->clear_compare = false;
+	spin_unlock(&m->lock);
+	if (noted)
+		return 0;
+	queue_work(queue_of(m), &m->sidecar_work);
+	return -EAGAIN;
+}
+
 /**
  * repl_start - capture of a disk begins
  * @g: the group
  * @start: what the agent says; @start->seq is filled in
  *
  * Process context. Return: 0; -ESTALE: another epoch; -ENODEV: no such member;
- * -EALREADY: captured already; -EAGAIN: the disk is suspended; -EROFS: it lost
- * data that the replica has; -ENODATA: it has to be compared; -ENOSPC: the ring
+ * -EALREADY: captured already; -EAGAIN: the disk is suspended, or its sidecar is
+ * being told that all is to be compared; -EROFS: it lost data that the replica has; -ENODATA: it has to be compared; -ENOSPC: the ring
  * has no room; -EINVAL: the mode.
  */
 int repl_start(struct repl_group *g, struct vaio_repl_start *start)
@@ -410,8 +431,10 @@ int repl_start(struct repl_group *g, struct vaio_repl_start *start)
 		flags = m->sc ? vaio_sidecar_flags(m->sc) : 0;
 		if (flags & VAIO_SC_F_SOURCE_DAMAGED)
 			err = -EROFS;
-		else if (repl_must_compare(m) && start->mode == VAIO_REPL_START_BITMAP)
-			err = -ENODATA;
+		else if (start->mode == VAIO_REPL_START_BITMAP)
+			err = repl_must_compare(m) ? -ENODATA : 0;
+		else
+			err = note_compare(m, flags);
 	}
 	if (err)
 		goto out;
@@ -443,6 +466,7 @@ int repl_start(struct repl_group *g, struct vaio_repl_start *start)
 	repl_watch(g);
 	repl_resync_kick(m);
 	queue_work(queue_of(m), &m->sidecar_work);
+	queue_delayed_work(queue_of(m), &m->cool_work, 0);
 out:
 	spin_unlock_irq(&g->lock);
 	return err;
@@ -489,6 +513,8 @@ int repl_mark_dirty(struct repl_group *g, u16 member, const struct vaio_repl_ran
 	spin_unlock(&m->lock);
 	repl_update_state(g);
 	repl_resync_kick(m);
+	if (m->running)
+		queue_delayed_work(queue_of(m), &m->cool_work, 0);
 out:
 	spin_unlock_irq(&g->lock);
 	return err;
