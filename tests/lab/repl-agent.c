@@ -59,6 +59,8 @@ static const struct vaio_repl_desc *descs;
 static const uint8_t *data;
 static int copy_fd[VAIO_REPL_MEMBERS];
 static uint64_t epoch, position;	/* last record that was applied */
+static bool reading;			/* @position is known */
+static uint64_t last_mono;
 static long applied;
 
 __attribute__((format(printf, 1, 2), noreturn))
@@ -174,8 +176,9 @@ static void start_members(void)
 		}
 		printf("START %s mode=%u seq=%llu\n", m[i].name, arg.mode, (unsigned long long)arg.seq);
 		/* what other disks wrote since they began comes first */
-		if (!position)
+		if (!reading)
 			position = arg.seq - 1;
+		reading = true;
 	}
 }
 
@@ -240,6 +243,9 @@ static void apply(const struct vaio_repl_desc *d)
 
 	if (d->seq != position + 1)
 		bad("record %llu where %llu was to be", (unsigned long long)d->seq, (unsigned long long)position + 1);
+	if (d->mono_ns < last_mono)
+		bad("record %llu is older than the one before it", (unsigned long long)d->seq);
+	last_mono = d->mono_ns;
 	if (d->data_len && (d->data + d->data_len > bound.data_bytes ||
 			    d->data / VAIO_REPL_CHUNK != (d->data + d->data_len - 1) / VAIO_REPL_CHUNK))
 		bad("record %llu: payload at %llu crosses a chunk", (unsigned long long)d->seq,
@@ -345,9 +351,9 @@ static void wait_for_more(void)
 	struct pollfd p = { .fd = event_fd, .events = POLLIN };
 	uint64_t count;
 
-	__atomic_store_n(&hints->wake_seq, position + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&hints->wake_seq, reading ? position + 1 : 0, __ATOMIC_RELAXED);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (read_published() > position || epoch_changed())
+	if ((reading && read_published() > position) || epoch_changed())
 		return;
 	if (poll(&p, 1, 500) > 0 && read(event_fd, &count, sizeof(count)) < 0)
 		bad("eventfd: %s", strerror(errno));
@@ -364,11 +370,11 @@ static void begin(void)
 	unsigned int i, n;
 
 	epoch = bound.epoch;
-	position = 0;
 	if (!memcmp(state.ring_id, bound.ring_id, 16) && state.epoch == epoch &&
 	    bound.state != VAIO_REPL_S_TRACKING && state.durable >= bound.durable &&
 	    state.durable <= bound.published) {
 		position = state.durable;
+		reading = true;
 		n = get_members(m);
 		for (i = 0; i < n; i++)
 			open_copy(&m[i]);
@@ -381,7 +387,10 @@ static void begin(void)
 	if (bound.state != VAIO_REPL_S_TRACKING && ioctl(ring_fd, VAIO_REPL_IOC_STOP, &epoch))
 		bad("stop: %s", strerror(errno));
 	epoch = __atomic_load_n(&control->epoch, __ATOMIC_ACQUIRE);
-	say("FRESH");
+	printf("FRESH state=%u epoch=%llu/%llu durable=%llu/%llu/%llu\n", bound.state,
+	       (unsigned long long)state.epoch, (unsigned long long)bound.epoch,
+	       (unsigned long long)bound.durable, (unsigned long long)state.durable,
+	       (unsigned long long)bound.published);
 }
 
 static void run(void)
@@ -394,7 +403,7 @@ static void run(void)
 		if (epoch_changed()) {
 			epoch = __atomic_load_n(&control->epoch, __ATOMIC_ACQUIRE);
 			/* records of the epoch before are skipped: the next one begins after them */
-			position = 0;
+			reading = false;
 			state.consistent = false;
 			say("EPOCH");
 			changes = 0;
@@ -403,7 +412,7 @@ static void run(void)
 			start_members();
 			seen = changes;
 		}
-		if (position)
+		if (reading)
 			drain();
 		wait_for_more();
 	}

@@ -20,6 +20,7 @@ repl_modules() {
 repl_unload() {
 	check 'no device is left' test "$(dmsetup ls)" = 'No devices found'
 	check 'all modules unload' rmmod dm_vaio vaio_replication vaio
+	[[ $test_failed == 0 ]] || note "the agents:"$'\n'"$(tail -n 60 "$WORK/agent")"$'\n'"the kernel:"$'\n'"$(dmesg | grep -i repl | tail -n 30)"
 }
 
 disk_uuid() { printf '0b8c3b8e-6f0c-4c5e-9a2e-%012x' "$1"; }
