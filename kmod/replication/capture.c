@@ -337,7 +337,10 @@ static enum outcome warm_extents(struct repl_io *r)
 	spin_lock_irqsave(&m->lock, flags);
 	if (!m->durable)
 		goto out;
-	cold = intent_enter(&m->intent, r->range.first, sectors_of(r));
+	/* a wide one that waits for slots is not to be overtaken for ever */
+	cold = likely(list_empty(&m->cap_wait)) ||
+	       intent_warm(&m->intent, r->range.first, sectors_of(r)) ?
+	       intent_enter(&m->intent, r->range.first, sectors_of(r)) : -ENOSPC;
 	r->intent = cold >= 0;
 	if (likely(!cold))
 		goto out;

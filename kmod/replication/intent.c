@@ -122,6 +122,17 @@ int intent_enter(struct repl_intent *ti, u64 sector, u64 sectors)
 }
 VAIO_EXPORT_FOR_KUNIT(intent_enter);
 
+bool intent_warm(const struct repl_intent *ti, u64 sector, u64 sectors)
+{
+	u32 last = extent_of(sector + sectors - 1), i;
+
+	for (i = extent_of(sector); i <= last; i++)
+		if (!ti->index[i])
+			return false;
+	return true;
+}
+VAIO_EXPORT_FOR_KUNIT(intent_warm);
+
 void intent_leave(struct repl_intent *ti, u64 sector, u64 sectors, u64 seq)
 {
 	u32 last = extent_of(sector + sectors - 1), i;

@@ -84,6 +84,8 @@ void intent_grow(struct repl_intent *ti, struct repl_intent *new);
  * the write is counted. -ENOSPC: no slot is free; nothing is counted.
  */
 int intent_enter(struct repl_intent *ti, u64 sector, u64 sectors);
+/* Would it need no slot? */
+bool intent_warm(const struct repl_intent *ti, u64 sector, u64 sectors);
 /* It has ended; @seq: of its record, 0 for none. */
 void intent_leave(struct repl_intent *ti, u64 sector, u64 sectors, u64 seq);
 

@@ -8,6 +8,9 @@
         replays the log into IMAGE up to each mark in turn; after each, runs the
         command OPEN, which prints a device with the guest's view of the image,
         and checks that all writes acknowledged by then are there; then CLOSE
+  logwrites.py replay LOG IMAGE MARK
+        replays the log into IMAGE up to that mark: what a device with a volatile
+        cache has after a power cut at the mark, when it loses all it may lose
 
 Writes reach the log when a flush or FUA covered them. So a stack that answers
 a flush which it did not pass on leaves data out of the log before the mark.
@@ -133,10 +136,23 @@ def verify(log, image, count, seed, opener, closer):
     print(f"{marks} marks verified")
 
 
+def replay(log, image, mark):
+    target = os.open(image, os.O_RDWR)
+    for flags, sector, data in entries(log):
+        if flags & MARK:
+            if data.rstrip(b"\0").decode() == mark:
+                return
+        else:
+            os.pwrite(target, bytes(data) if isinstance(data, int) else data, sector * 512)
+    sys.exit(f"{log}: no mark {mark}")
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 6 and sys.argv[1] == "write":
         write(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     elif len(sys.argv) == 8 and sys.argv[1] == "verify":
         verify(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), sys.argv[6], sys.argv[7])
+    elif len(sys.argv) == 5 and sys.argv[1] == "replay":
+        replay(sys.argv[2], sys.argv[3], sys.argv[4])
     else:
         sys.exit(__doc__)

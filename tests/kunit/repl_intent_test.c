@@ -88,6 +88,8 @@ static void there_is_a_cap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, intent_enter(ti, EXTENT(50), 1), -ENOSPC);
 	/* nothing was counted for it, and hot ones go on */
 	KUNIT_EXPECT_EQ(test, intent_enter(ti, EXTENT(10), 1), 0);
+	KUNIT_EXPECT_TRUE(test, intent_warm(ti, EXTENT(11) - 1, 2));
+	KUNIT_EXPECT_FALSE(test, intent_warm(ti, EXTENT(10) - 1, 2));
 	/* half of it free is not enough for two */
 	intent_leave(ti, EXTENT(13), 1, 0);
 	KUNIT_EXPECT_TRUE(test, intent_pick(ti, 3, false, &uses));

@@ -2,7 +2,7 @@
 /*
  * An agent for tests: drains a group's ring into image files and checks what it sees.
  *
- *   repl-agent --group NAME --dir DIR [--mode bitmap|check|full] [--die N] [--stop-acks]
+ *   repl-agent --group NAME --dir DIR [--mode bitmap|check|full] [--die N] [--stop-acks] [--blind]
  *
  * Each disk's copy is DIR/<uuid>. DIR/state remembers the ring, its epoch and the
  * last durable sequence, so that the next agent can go on where this one was killed.
@@ -10,6 +10,7 @@
  * must carry the next number of its stream: that is the prefix property, for the
  * writer begins a stream's next write only when the last one is acknowledged. It is
  * checked from RESYNC_END on; before it there are no recovery points.
+ * --blind: nothing of what it reads reaches the copies.
  * What it finds wrong it says on standard output, "BAD ...", and ends with 1.
  */
 #include <errno.h>
@@ -39,7 +40,7 @@
 
 static const char *group, *dir;
 static int mode = VAIO_REPL_START_BITMAP;
-static bool stop_acks;
+static bool stop_acks, blind;
 static long die_after;
 
 struct state {		/* of the file DIR/state */
@@ -186,12 +187,16 @@ static void start_members(void)
 
 static void write_copy(int fd, const void *p, size_t len, uint64_t at)
 {
+	if (blind)
+		return;
 	if (pwrite(fd, p, len, (off_t)at) != (ssize_t)len)
 		bad("a copy cannot be written: %s", strerror(errno));
 }
 
 static void zero_copy(int fd, uint64_t at, uint64_t len)
 {
+	if (blind)
+		return;
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len))
 		bad("a hole cannot be punched: %s", strerror(errno));
 }
@@ -422,7 +427,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "group", 1, NULL, 'g' }, { "dir", 1, NULL, 'd' }, { "mode", 1, NULL, 'm' },
-		{ "die", 1, NULL, 'k' }, { "stop-acks", 0, NULL, 's' }, { NULL, 0, NULL, 0 },
+		{ "die", 1, NULL, 'k' }, { "stop-acks", 0, NULL, 's' },
+		{ "blind", 0, NULL, 'b' }, { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -443,6 +449,9 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			stop_acks = true;
+			break;
+		case 'b':
+			blind = true;
 			break;
 		default:
 			return 2;

@@ -2,11 +2,11 @@
 /*
  * Ordered streams of stamped writes over several disks.
  *
- *   repl-writer --streams N --count N [--max BYTES] [--seed N] [--discard] DEV...
+ *   repl-writer --streams N --count N [--max BYTES] [--seed N] [--discard] [--flush] DEV...
  *
  * Each stream is a thread. It writes its next stamp, on a disk and at a place that
  * it draws, 512 bytes to --max at a time, waits for the acknowledgement, and goes
- * on. Places of streams overlap. With --count 0 it writes until it is killed.
+ * on; with --flush it waits for a flush now and then. Places of streams overlap. With --count 0 it writes until it is killed.
  * Prints the longest time that a write took, in milliseconds.
  */
 #include <errno.h>
@@ -30,7 +30,7 @@ static int devs[MAX_DEVS], nr_devs;
 static uint64_t bytes[MAX_DEVS];
 static unsigned long count = 1000;
 static unsigned int max_bytes = 65536, seed = 1;
-static bool discard;
+static bool discard, flush;
 
 struct stream {
 	unsigned int id;
@@ -74,6 +74,8 @@ static int one(struct stream *s, uint64_t number, uint8_t *buf)
 	memcpy(buf, &stamp, sizeof(stamp));
 	if (pwrite(devs[dev], buf, len, (off_t)at) != (ssize_t)len)
 		return errno;
+	if (flush && !draw(s, 32) && fdatasync(devs[dev]))
+		return errno;
 	return 0;
 }
 
@@ -107,7 +109,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "streams", 1, NULL, 's' }, { "count", 1, NULL, 'c' }, { "max", 1, NULL, 'm' },
-		{ "seed", 1, NULL, 'r' }, { "discard", 0, NULL, 'd' }, { NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, 'r' }, { "discard", 0, NULL, 'd' },
+		{ "flush", 0, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	struct stream s[STAMP_STREAMS] = { 0 };
 	pthread_t thread[STAMP_STREAMS];
@@ -131,6 +134,9 @@ int main(int argc, char **argv)
 			break;
 		case 'd':
 			discard = true;
+			break;
+		case 'f':
+			flush = true;
 			break;
 		default:
 			return 2;

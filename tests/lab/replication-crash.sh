@@ -30,10 +30,10 @@ crash_restore() {
 new_group() { vaioctl group create g ring=16MiB "$@"; }
 dirty() { group_field "['disks'][$1]['dirty']"; }
 
-# --- a crash with a backlog, wider than the intent cap
+# --- a crash with a backlog
 
 new_group on_loss=stall:60s,track || bail 'the group is made'
-repl_up group g intent_cap 64 || bail 'the disks are made'
+repl_up group g || bail 'the disks are made'
 agent_start --mode full
 check 'the disks are replicated' wait_for 200 caught_up
 rounds=$(scaled 10)
@@ -43,7 +43,7 @@ for ((round = 0; round < rounds; round++)); do
 	crash_copy || break
 	repl_down && vaioctl group delete g || break
 	crash_restore || break
-	new_group on_loss=stall:60s,track && repl_up group g intent_cap 64 || break
+	new_group on_loss=stall:60s,track && repl_up group g || break
 	[[ $(dirty 0) -gt 0 ]] || break
 	agent_start
 	wait_for 200 caught_up && same_copies 1 2 || break
@@ -67,6 +67,28 @@ repl_down && vaioctl group delete g && crash_restore
 new_group && repl_up group g
 agent_start
 copies_equal 'after a crash in a resync the copies become equal'
+
+# --- a crash when all was sent, and nothing acknowledged
+
+agent_kill
+vaioctl group set g on_loss=track
+writer --streams 4 --count 300 --max 262144 --seed "$((VAIO_SEED + 97))" >/dev/null
+is 'the group tracks again' "$(group_state)" tracking
+lacking=$(dirty 0)
+before=$(counter resync_bytes)
+agent_start --stop-acks --blind
+check 'an agent without acknowledgements is sent what its places hold' wait_for 60 eval '
+	[[ $(($(counter resync_bytes) - before)) -ge $((32 * 65536)) ]]'
+# long enough for what waits lazily to be written
+check 'the bitmap on the sidecar is up to date' wait_for 60 eval '
+	vaioctl disk stats d1 | grep -q "hot_extents = 0"'
+crash_copy
+agent_kill
+repl_down && vaioctl group delete g && crash_restore
+new_group && repl_up group g
+check 'after a crash what was not acknowledged is dirty' test "$(dirty 0)" -ge "$lacking"
+agent_start
+copies_equal 'and the copies become equal'
 
 # --- a clean stop with a backlog
 

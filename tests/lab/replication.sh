@@ -45,17 +45,34 @@ is 'the group was consistent once' "$checkpoint" 1
 
 times=$(scaled 100)
 agent_kill
+before=$(counter resync_bytes)
 writer_start --streams 8 --seed "$((VAIO_SEED + 1))"
 for ((i = 0; i < times; i++)); do
 	random 1 400
 	agent_start --die "$REPLY"
 	wait "$agent_pid" 2>/dev/null
 done
-writer_stop
 agent_start
+writer_stop
 copies_equal 'agents are killed and go on where the last one ended'
 is 'each went on' "$(grep -c RESUMED "$WORK/agent")" $((times + 1))
 is 'without a gap then either' "$(counter gaps)" 0
+is 'and without a resync' "$(counter resync_bytes)" "$before"
+
+# --- the clock of the host
+
+writer_start --streams 8 --seed "$((VAIO_SEED + 2))"
+for step in 1hour -1hour -1hour 1hour; do
+	records=$(counter records)
+	date -s "$step" >/dev/null || break
+	wait_for 60 eval '[[ $(counter records) -gt $((records + 100)) ]]' || break
+	step=
+done
+writer_stop
+is 'the clock is set an hour forward and back under load' "$step" ''
+copies_equal 'the copies are equal'
+is 'and there was no gap' "$(counter gaps)" 0
+is 'nor another agent' "$(grep -c RESUMED "$WORK/agent")" $((times + 1))
 
 # --- the ring runs full
 
@@ -117,6 +134,39 @@ check 'it comes back' vaioctl group add g d2
 check 'and is resynced' wait_for 120 state_is replicating
 writer_stop
 copies_equal 'and the copies are equal'
+
+# --- another group
+
+other_up() {
+	mem_disk data3 "$MIB" && mem_disk side3 4 &&
+		vaioctl sidecar format /dev/side3 --device /dev/data3 --disk "$(disk_uuid 3)" \
+			--grow-factor 1 --epochs 0 >/dev/null &&
+		vaioctl group create other ring=16MiB on_loss=hold &&
+		dmsetup create d3 --table "$(repl_table 3 group other)" && mkdir "$WORK/others"
+}
+other_up || bail 'another group is made'
+repl-agent --group other --dir "$WORK/others" --mode full >"$WORK/other" 2>&1 &
+other_pid=$!
+other_is() { [[ $(vaioctl --json group show other | python3 -c "
+import json, sys
+g = json.load(sys.stdin)
+print(g['state'], g['counters']['backlog_records'])") == "$1" ]]; }
+check 'its disk is replicated' wait_for 120 other_is 'replicating 0'
+kill -STOP "$other_pid"
+dd if=/dev/urandom of=/dev/mapper/d3 bs=1M count=20 oflag=direct status=none 2>"$WORK/put" &
+held_pid=$!
+check 'its agent hangs, and its disk waits' wait_for 60 eval '
+	[[ $(vaioctl --json group show other | grep -c "\"stalls\": \"0\"") == 0 ]]'
+check 'the first group works on' writer --streams 8 --count "$(scaled 500)" --seed "$((VAIO_SEED + 5))"
+copies_equal 'and its copies are equal'
+check 'while the other one waits' kill -0 "$held_pid"
+kill -CONT "$other_pid"
+check 'until its agent goes on' wait "$held_pid"
+check 'and its copy is equal' eval "wait_for 120 other_is 'replicating 0' && blockdev --flushbufs /dev/data3 &&
+	cmp /dev/data3 $WORK/others/$(disk_uuid 3)"
+kill -9 "$other_pid"
+wait "$other_pid" 2>/dev/null
+check 'it is taken down' eval 'dmsetup remove --retry d3 && vaioctl group delete other'
 
 # --- an agent without manners
 
