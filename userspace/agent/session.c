@@ -131,7 +131,8 @@ static void name_disks(struct worker *w)
 		snprintf(d->name, sizeof(d->name), "%.100s", m->name);
 		d->bytes = m->bytes;
 		d->block_size = m->block_size;
-		w->started[m->id] = m->flags & VAIO_REPL_M_CAPTURED;
+		if (m->flags & VAIO_REPL_M_CAPTURED)
+			w->started[m->id] = true;
 	}
 }
 
@@ -144,7 +145,8 @@ static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 	uint64_t epoch = ring_epoch(&w->ring), ring;
 	bool gap;
 
-	if (ring_tracking(&w->ring) || s->nr_generations || !seqmap_resume(&w->run->map, epoch, wire, &ring, &gap))
+	/* Who has more than was given out has it from somebody else. */
+	if (ring_tracking(&w->ring) || s->nr_generations || wire > w->run->given || !seqmap_resume(&w->run->map, epoch, wire, &ring, &gap))
 		return false;
 	if (ring < w->durable_ring || ring > ring_published(&w->ring)) {
 		say(LOG_WARNING, "group %s: the replica has %" PRIu64 ", record %" PRIu64 " of the ring, which begins after %"
@@ -202,7 +204,7 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 	w->max_records = le32toh(m->max_records) < BATCH_RECORDS ? le32toh(m->max_records) : BATCH_RECORDS;
 	w->in_flight = w->flight_head = w->flight_tail = 0;
 	w->durable_seq = wire;
-	w->complete_seq = le64toh(m->complete_seq);
+	w->complete_seq = w->run->complete = le64toh(m->complete_seq);
 	stream_welcome(&w->stream, m);
 	if (memcmp(w->group.store, m->store, sizeof(m->store)) || empty || compare) {
 		memcpy(w->group.store, m->store, sizeof(m->store));
@@ -314,12 +316,18 @@ static int start_one(struct worker *w, const struct vaio_repl_member *m, struct 
 	return err;
 }
 
+static bool startable(const struct vaio_repl_member *m)
+{
+	return m->id < VAIO_REPL_MEMBERS && !(m->flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN | VAIO_REPL_M_DAMAGED));
+}
+
 /* Starts what is not captured. -errno only when the session has to end. */
 static int start_disks(struct worker *w, struct vr_err *e)
 {
 	struct stream *s = &w->stream;
 	uint64_t bytes = 0;
 	bool first = !s->live;
+	unsigned int wait = 0;
 	uint32_t kind = 0;
 	int err = ring_members(&w->ring, w->member, &w->nr_members);
 
@@ -328,8 +336,9 @@ static int start_disks(struct worker *w, struct vr_err *e)
 		return worker_unbound(w, err) ? vr_fail_errno(e, err, "the ring") : 0;
 	for (unsigned int i = 0; i < w->nr_members; i++) {
 		const struct vaio_repl_member *m = &w->member[i];
-		uint16_t mode = start_mode(w, m);
+		uint16_t mode = m->id < VAIO_REPL_MEMBERS ? start_mode(w, m) : VAIO_REPL_START_CHECK;
 
+		wait += startable(m);
 		bytes += mode == VAIO_REPL_START_FULL ? m->bytes : m->dirty;
 		if (mode == VAIO_REPL_START_CHECK)
 			kind = VAIO_RW_S_COMPARE;
@@ -340,6 +349,8 @@ static int start_disks(struct worker *w, struct vr_err *e)
 							     m->flags & VAIO_REPL_M_ALONE))
 			s->gap = true;
 	}
+	if (!wait)
+		return 0;
 	s->resync_kind = kind ? kind : VAIO_RW_S_BITMAP;
 	s->resync_bytes = bytes;
 	if (s->gap && !w->run->gap_since_ns)
@@ -347,7 +358,7 @@ static int start_disks(struct worker *w, struct vr_err *e)
 	for (unsigned int i = 0; i < w->nr_members; i++) {
 		const struct vaio_repl_member *m = &w->member[i];
 
-		if (m->id >= VAIO_REPL_MEMBERS || m->flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN | VAIO_REPL_M_DAMAGED))
+		if (!startable(m))
 			continue;
 		err = start_one(w, m, e);
 		if (w->exit >= 0)
@@ -544,7 +555,7 @@ static int durable(struct worker *w, uint64_t wire, uint64_t complete, struct vr
 		w->failures = 0;
 	}
 	w->durable_seq = wire;
-	w->complete_seq = complete;
+	w->complete_seq = w->run->complete = complete;
 	err = acknowledge(w, wire, e);
 	if (err)
 		return err;

@@ -18,6 +18,7 @@ struct ring_state {
 	uint64_t connected;		/* sessions of this ring */
 	uint64_t acked;			/* highest number that was told to be durable */
 	uint64_t given;			/* highest number that was given out */
+	uint64_t complete;		/* newest point of the replica, as far as known */
 	uint64_t gap_since_ns;		/* CLOCK_MONOTONIC; 0: points are offered */
 	uint64_t rpo_worst_ns, gaps;
 	struct ring_disk {

@@ -357,6 +357,11 @@ static int keep_alive(struct worker *w, uint64_t now, struct vr_err *e)
 	}
 	if (now - w->told_ns > STATUS_NS)
 		return session_status(w, e);
+	/* A replica that has nothing to say is asked. */
+	if (now - w->link.heard_ns > VAIO_RW_PING_MS * 1000000ULL && now - w->pinged_ns > VAIO_RW_PING_MS * 1000000ULL) {
+		w->pinged_ns = now;
+		return link_send(&w->link, VAIO_RW_PING, &ping, sizeof(ping), e);
+	}
 	if (now - w->link.said_ns > VAIO_RW_PING_MS * 1000000ULL)
 		return link_send(&w->link, VAIO_RW_PING, &ping, sizeof(ping), e);
 	return 0;
@@ -528,6 +533,7 @@ static int begin(struct worker *w, int signals, struct vr_err *e)
 		return -EIO;
 	w->stream.map = &w->run->map;
 	w->durable_ring = w->ring.bound.durable;
+	w->complete_seq = w->run->complete;
 	w->changes = ring_changes(&w->ring) - 1;
 	err = group_state_read(w->name, w->ring.bound.group_uuid, &w->group, e);
 	if (err)

@@ -36,7 +36,7 @@ struct worker {
 
 	/* the session */
 	enum { SESSION_NONE, SESSION_HELLO, SESSION_OPEN } session;
-	uint64_t open_ns, told_ns;		/* WELCOME; the last STATUS */
+	uint64_t open_ns, told_ns, pinged_ns;	/* WELCOME; the last STATUS, the last PING */
 	bool blocked;
 	uint64_t window, in_flight;
 	unsigned int max_records;

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Replays the journal of a replica's store, record by record, against what the stamper writes (oracle.h).
+ *
+ *   oracle --seed N [--max BYTES] [--ledger FILE] [--points N] [--until SEQ --image FILE FILE] STORE
+ *
+ * Checked for each point: of every stream, the writes that it contains are the first ones, without a hole and as they
+ * were made (each point is one record more than the one before, so each record is looked at once). Where
+ * points begin again after a gap, and at the end: no sector holds an older write of a stream than another sector of the point
+ * proves to be there. --ledger: each operation that was acknowledged is in the newest point (sync mode). --points: so many random
+ * points are read through the store's index and compared with the replay, and printed; --until: ends at a point and
+ * compares with two files. What is wrong is a line "BAD ..." and exit status 1.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gcrypt.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../userspace/libreplica/store_priv.h"
+#include "oracle.h"
+
+#define MAX_POINTS	1000
+
+static struct vr_err e;
+static struct vr_store *st;
+static struct vr_history history;
+static uint8_t *image[ORACLE_DISKS];
+static uint64_t disk_bytes;
+static unsigned long seed;
+static uint32_t max = 1 << 20;
+
+static struct stream {
+	struct op_source source;
+	struct op now;		/* the write that is being read, or was last */
+	uint64_t done;		/* bytes of it */
+	uint64_t seen;		/* highest number */
+	bool follows;		/* the next one is known */
+	/* for the check of content: the last operation that covers a sector */
+	struct op_source content;
+	uint32_t *last[ORACLE_DISKS];
+} streams[ORACLE_STREAMS];
+
+static struct { uint64_t records, writes, points, stretches, contents; } count;
+static uint64_t points[MAX_POINTS], first_point;
+static unsigned int nr_points;
+
+__attribute__((format(printf, 1, 2), noreturn))
+static void bad(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("BAD ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	exit(1);
+}
+
+/* The stamp of a sector; false: none. A stamp that is not whole is an error. */
+static bool read_stamp(const uint8_t *p, unsigned int disk, uint64_t sector, uint64_t seq, struct stamp *s)
+{
+	memcpy(s, p, sizeof(*s));
+	if (s->magic != ORACLE_MAGIC)
+		return false;
+	if (s->check != stamp_check(s) || s->stream >= ORACLE_STREAMS)
+		bad("record %" PRIu64 ": disk %u, sector %" PRIu64 ": a torn stamp", seq, disk, sector);
+	if (s->disk != disk || s->sector != sector)
+		bad("record %" PRIu64 ": disk %u, sector %" PRIu64 " has the stamp of disk %u, sector %" PRIu64, seq, disk, sector,
+		    s->disk, s->sector);
+	for (unsigned int i = sizeof(*s); i < SECTOR; i++)
+		if (p[i] != (uint8_t)(s->number * 7 + s->stream))
+			bad("record %" PRIu64 ": disk %u, sector %" PRIu64 ": byte %u", seq, disk, sector, i);
+	return true;
+}
+
+/* --- order ------------------------------------------------------------------------------------ */
+
+static void next_write(struct stream *s)
+{
+	do
+		s->now = op_next(&s->source);
+	while (s->now.kind != OP_WRITE);
+	s->done = 0;
+}
+
+/* A guest's write, or a part of one: is it the next of its stream? */
+static void check_write(unsigned int disk, const uint8_t *data, uint64_t offset, uint64_t len, uint64_t seq)
+{
+	struct stream *s;
+	struct stamp first, other;
+
+	if (!read_stamp(data, disk, offset / SECTOR, seq, &first))
+		bad("record %" PRIu64 ": a write of the stamper without a stamp", seq);
+	for (uint64_t at = SECTOR; at < len; at += SECTOR)
+		if (!read_stamp(data + at, disk, (offset + at) / SECTOR, seq, &other) || other.stream != first.stream ||
+		    other.number != first.number)
+			bad("record %" PRIu64 ": it mixes writes", seq);
+	s = &streams[first.stream];
+	count.writes++;
+	if (!s->follows) {
+		/* The first one since points began: whatever it is, it is later than what was seen. */
+		if (first.number < s->seen)
+			bad("record %" PRIu64 ": stream %u has operation %" PRIu64 " after %" PRIu64, seq, first.stream, first.number,
+			    s->seen);
+		if (s->source.number < first.number || s->now.number != first.number)
+			while (s->source.number < first.number)
+				next_write(s);
+		s->done = offset - s->now.offset;
+		s->follows = !history.now.stretch;
+	} else if (s->done == s->now.len) {
+		next_write(s);
+	}
+	if (s->now.number != first.number || s->now.disk != disk || offset != s->now.offset + s->done ||
+	    len > s->now.len - s->done)
+		bad("record %" PRIu64 ": stream %u: operation %" PRIu64 " (disk %u, %" PRIu64 "+%" PRIu64 "), next was %" PRIu64
+		    " (disk %u, %" PRIu64 "+%" PRIu64 ")", seq, first.stream, first.number, disk, offset, len, s->now.number,
+		    s->now.disk, s->now.offset + s->done, s->now.len - s->done);
+	s->done += len;
+	s->seen = first.number;
+}
+
+/* --- content ----------------------------------------------------------------------------------- */
+
+/* What stream @s left in each sector, up to operation @number. */
+static void advance_content(struct stream *s, uint64_t number)
+{
+	while (s->content.number < number) {
+		struct op o = op_next(&s->content);
+
+		for (uint64_t at = 0; o.kind != OP_FLUSH && at < o.len; at += SECTOR)
+			s->last[o.disk][(o.offset + at) / SECTOR] = (uint32_t)o.number;
+	}
+}
+
+static void check_content(uint64_t seq)
+{
+	struct stamp stamp;
+
+	count.contents++;
+	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+		for (uint64_t n = 0; n < disk_bytes / SECTOR; n++)
+			if (read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp) && stamp.number > streams[stamp.stream].seen)
+				streams[stamp.stream].seen = stamp.number;
+	for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
+		advance_content(&streams[i], streams[i].seen);
+	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+		for (uint64_t n = 0; n < disk_bytes / SECTOR; n++) {
+			if (!read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp))
+				continue;
+			/* The newest one may have come in part: a request that crosses a boundary of 4 MiB is two. */
+			if (streams[stamp.stream].last[d][n] != stamp.number &&
+			    streams[stamp.stream].last[d][n] != streams[stamp.stream].seen)
+				bad("record %" PRIu64 ": disk %u, sector %" PRIu64 " holds operation %" PRIu64 " of stream %u, though %u "
+				    "came before %" PRIu64 ", which is there", seq, d, n, stamp.number, stamp.stream,
+				    streams[stamp.stream].last[d][n], streams[stamp.stream].seen);
+		}
+}
+
+/* --- replay --------------------------------------------------------------------------------------- */
+
+static void replay_record(const struct vaio_rw_record *r, const uint8_t *payload)
+{
+	uint64_t seq = le64toh(r->seq), offset = le64toh(r->offset), len = le64toh(r->length);
+	unsigned int disk = le16toh(r->member);
+	union { uint8_t bytes[256]; uint64_t align; } copy;
+	uint16_t type = le16toh(r->type);
+	bool stretch = history.now.stretch;
+
+	if (payload && vr_type_is_control(type))
+		memcpy(copy.bytes, payload, le32toh(r->data_length));
+	if (vr_history_record(&history, r, copy.bytes, &e))
+		bad("%s", e.text);
+	count.records++;
+	if (disk != VAIO_RW_NO_MEMBER && disk >= ORACLE_DISKS)
+		bad("record %" PRIu64 ": disk %u", seq, disk);
+	switch (type) {
+	case VAIO_RW_R_WRITE:
+		if (!(le16toh(r->flags) & VAIO_RW_RF_RESYNC))
+			check_write(disk, payload, offset, len, seq);
+		memcpy(image[disk] + offset, payload, len);
+		break;
+	case VAIO_RW_R_ZEROES:
+	case VAIO_RW_R_DISCARD:
+		memset(image[disk] + offset, 0, len);
+		break;
+	case VAIO_RW_R_RESYNC_END:
+		check_content(seq);
+		break;
+	}
+	if (history.now.stretch && !stretch) {
+		count.stretches++;
+		for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
+			streams[i].follows = false;
+	}
+	if (!history.now.stretch) {
+		count.points++;
+		if (!first_point)
+			first_point = seq;
+	}
+}
+
+/* The point @seq by the store's index. */
+static void check_view(uint64_t seq)
+{
+	uint8_t *buf = malloc(disk_bytes);
+	struct vr_view *v;
+
+	if (!buf || vr_view_open(st, seq, &v, &e))
+		bad("point %" PRIu64 ": %s", seq, e.text);
+	for (uint16_t d = 0; d < ORACLE_DISKS; d++) {
+		if (vr_view_read(v, d, buf, disk_bytes, 0, &e))
+			bad("point %" PRIu64 ": %s", seq, e.text);
+		if (memcmp(buf, image[d], disk_bytes))
+			bad("point %" PRIu64 ": disk %u reads otherwise than the records say", seq, d);
+	}
+	vr_view_close(v);
+	free(buf);
+}
+
+/* False: at @until. */
+static bool replay(uint64_t until)
+{
+	struct vr_batch *b = malloc(sizeof(*b));
+	struct vr_unpacker *u = vr_unpacker_new();
+	unsigned int next = 0;
+
+	for (unsigned int i = 0; i < st->nr_segments; i++) {
+		struct vr_segment *g = st->segments[i];
+
+		if (vr_segment_open(st, g, &e) || vr_segment_batches(g, &e))
+			bad("%s", e.text);
+		for (unsigned int k = 0; k < g->nr_batches; k++) {
+			const uint8_t *raw;
+			void *buf;
+
+			if (vr_segment_batch(st, g, k, &buf, b, &e) || vr_batch_unpack(u, b, &raw, &e))
+				bad("%s", e.text);
+			for (unsigned int n = 0; n < b->nr_records; n++) {
+				replay_record(&b->records[n], vr_batch_payload(b, raw, n));
+				while (next < nr_points && points[next] <= history.now.last_seq) {
+					if (!history.now.stretch)
+						check_view(history.now.last_seq);
+					next++;
+				}
+				if (history.now.last_seq == until)
+					return false;
+			}
+			free(buf);
+		}
+	}
+	vr_unpacker_free(u);
+	free(b);
+	return true;
+}
+
+static void compare_image(unsigned int disk, const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	struct stat s;
+	uint8_t *p;
+
+	if (fd < 0 || fstat(fd, &s) || (uint64_t)s.st_size != disk_bytes)
+		bad("%s: not %" PRIu64 " bytes", path, disk_bytes);
+	p = mmap(NULL, disk_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED || memcmp(p, image[disk], disk_bytes))
+		bad("%s differs from the replay of disk %u", path, disk);
+	close(fd);
+}
+
+static void check_ledger(const char *path)
+{
+	struct ledger l;
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, &l, sizeof(l)) != sizeof(l))
+		bad("%s cannot be read", path);
+	if (history.now.stretch)
+		bad("the newest record is no point");
+	for (unsigned int i = 0; i < ORACLE_STREAMS; i++) {
+		struct op_source s;
+		uint64_t last = 0;
+
+		op_begin(&s, seed, i, disk_bytes, max);
+		while (s.number < l.acked[i]) {
+			struct op o = op_next(&s);
+
+			if (o.kind == OP_WRITE)
+				last = o.number;
+		}
+		if (streams[i].seen < last || (streams[i].seen == last && streams[i].done < streams[i].now.len))
+			bad("stream %u: operation %" PRIu64 " was acknowledged, the replica has %" PRIu64, i, last, streams[i].seen);
+	}
+}
+
+static int compare_number(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "seed", 1, NULL, 'r' }, { "max", 1, NULL, 'm' }, { "ledger", 1, NULL, 'l' }, { "points", 1, NULL, 'p' },
+		{ "until", 1, NULL, 'u' }, { "image", 1, NULL, 'i' }, { NULL, 0, NULL, 0 },
+	};
+	struct vr_options o = { .write = false };
+	const char *ledger = NULL, *files[ORACLE_DISKS] = { NULL };
+	unsigned int nr_files = 0;
+	struct vr_history *newest;
+	uint64_t until = 0;
+	struct vr_io *io;
+	bool whole;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'r': seed = strtoul(optarg, NULL, 10); break;
+		case 'm': max = (uint32_t)atoi(optarg); break;
+		case 'l': ledger = optarg; break;
+		case 'p': nr_points = (unsigned int)atoi(optarg); break;
+		case 'u': until = strtoul(optarg, NULL, 10); break;
+		case 'i':
+			if (nr_files < ORACLE_DISKS)
+				files[nr_files++] = optarg;
+			break;
+		default: return 2;
+		}
+	}
+	if (argc - optind != 1 || nr_points > MAX_POINTS)
+		return 2;
+	gcry_check_version(NULL);
+	if (vr_io_open(argv[optind], &io) || vr_store_open(io, &o, &st, &e))
+		bad("%s: %s", argv[optind], e.text);
+	newest = vr_store_history(st);
+	if (!newest || newest->nr_members != ORACLE_DISKS)
+		bad("the store has %u disks", newest ? newest->nr_members : 0);
+	disk_bytes = newest->members[0].size;
+	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+		image[d] = calloc(1, disk_bytes);
+	for (unsigned int i = 0; i < ORACLE_STREAMS; i++) {
+		op_begin(&streams[i].source, seed, i, disk_bytes, max);
+		op_begin(&streams[i].content, seed, i, disk_bytes, max);
+		for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+			streams[i].last[d] = calloc(disk_bytes / SECTOR, sizeof(uint32_t));
+	}
+	srandom((unsigned int)seed);
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i] = 1 + (uint64_t)random() % newest->now.last_seq;
+	qsort(points, nr_points, sizeof(*points), compare_number);
+	vr_history_init(&history);
+	whole = replay(until);
+	if (until && whole)
+		bad("there is no record %" PRIu64, until);
+	for (unsigned int d = 0; d < nr_files; d++)
+		compare_image(d, files[d]);
+	if (whole && !history.now.stretch) {
+		check_content(history.now.last_seq);
+		check_view(history.now.last_seq);
+	}
+	if (ledger)
+		check_ledger(ledger);
+	printf("records %" PRIu64 " points %" PRIu64 " writes %" PRIu64 " stretches %" PRIu64 " contents %" PRIu64 " first %" PRIu64
+	       " last %" PRIu64 "\n", count.records, count.points, count.writes, count.stretches, count.contents, first_point,
+	       history.now.last_seq);
+	return 0;
+}
