@@ -128,7 +128,7 @@ static void name_disks(struct worker *w)
 		if (!d || memcmp(d->uuid, m->uuid, sizeof(d->uuid)))
 			continue;
 		memset(d->name, 0, sizeof(d->name));
-		snprintf(d->name, sizeof(d->name), "%.100s", m->name);
+		memcpy(d->name, m->name, strnlen(m->name, sizeof(d->name) - 1));
 		d->bytes = m->bytes;
 		d->block_size = m->block_size;
 		if (m->flags & VAIO_REPL_M_CAPTURED)
