@@ -35,7 +35,7 @@ config() {	# EXIT WORDS LINE...
 	shift 2
 	printf '%s\n' "$@" >conf
 	"$agent" --config conf --check >out 2>err || status=$?
-	[[ $status == "$want" ]] && grep -qF -- "$words" err || bad=1
+	[[ $status == "$want" && $(<err) == *"$words"* ]] || bad=1
 	result $bad "a file: $* ($words)" "status $status, wanted $want: $(cat out err)"
 }
 
@@ -49,7 +49,7 @@ config 1 "conf: line 1: 'compres' is unknown: accepted are pki, compress, rate, 
 config 1 "line 2: compress: '20' is not one of none, 1 to 19" '' 'compress = 20'
 config 1 "line 2: rate: '10' is not one of any, a size of 64KiB or more for each second" '[other]' 'rate = 10'
 config 1 "line 1: guest: 'me' is no UUID" 'guest = me'
-config 1 "line 1: '[a b]' is no [group]" '[a b'
+config 1 "line 1: '[a b' is no [group]" '[a b'
 config 1 "line 1: 'a b' is no name of a group" '[a b]'
 config 1 "line 1: 'rate' is not 'word = value'" rate
 "$agent" --config none --check 2>err
