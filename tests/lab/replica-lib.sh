@@ -11,10 +11,10 @@ PORT=7790
 replicad_pid=
 agent_pid=
 
-# A CA, a server's certificate for localhost, a client's, and what else NAME... asks for.
+# A CA, a server's certificate for localhost, a client's; a stranger's, which signed itself.
 make_pki() {
 	local dir=$WORK/pki name
-	mkdir -p "$dir"/{server,client}/{CA,vaio/private}
+	mkdir -p "$dir"/{server,client,stranger}/{CA,vaio/private}
 	(
 		cd "$dir" || exit
 		new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" "${@:2}" 2>/dev/null; }
@@ -28,6 +28,10 @@ make_pki() {
 			cp $name.pem $name/vaio/${name}cert.pem
 			cp $name.key $name/vaio/private/${name}key.pem
 		done
+		cp ca.pem stranger/CA/cacert.pem
+		new stranger -x509 -out stranger.pem -days 30 -subj '/CN=client' || exit
+		cp stranger.pem stranger/vaio/clientcert.pem
+		cp stranger.key stranger/vaio/private/clientkey.pem
 	)
 }
 

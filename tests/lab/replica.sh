@@ -109,6 +109,30 @@ go_on
 cut agent
 pause
 
+# --- who may not
+
+agent_kill
+agent_start --pki "$WORK/pki/stranger"
+check "a stranger's certificate is refused" wait_for 60 eval "agent_field 'g[\"error\"]' | grep -Eq 'TLS|closed|reset'"
+is 'nothing of it is replicated' "$(agent_field 'g["connected"]')" False
+agent_kill
+agent_start
+check 'the right one goes on' wait_for 60 agent_state_is replicating
+is 'without another gap' "$(counter gaps)" 1
+
+# --- a process that crashes
+
+for ((i = 0; i < 3; i++)); do
+	wait_for 30 agent_state_is replicating
+	kill -SEGV "$(agent_field 'g["pid"]')"
+	wait_for 30 eval "(( \$(agent_field 'g[\"crashes\"]') > $i ))"
+done
+check 'a group whose process dies three times is set aside' wait_for 20 agent_state_is set-aside
+like 'it says why' "$(agent_field 'g["error"]')" 'died of signal 11'
+kill -HUP "$agent_pid"
+check 'until SIGHUP' wait_for 60 agent_state_is replicating
+is 'and there is no other gap yet' "$(counter gaps)" 1
+
 # --- sync: what is acknowledged is there
 
 vaioctl group set g mode=sync on_loss=hold

@@ -12,6 +12,10 @@
 
 #include "../../userspace/agent/seqmap.c"
 #include "../../userspace/agent/stream.c"
+#include "../../userspace/agent/state.c"
+#include "../../userspace/agent/util.c"
+
+struct config config;
 
 #define RECORDS		600
 #define DISK_BYTES	(8ULL << 30)
@@ -326,6 +330,65 @@ static void test_refused(void **state)
 	free(play);
 }
 
+/* --- files -------------------------------------------------------------------------------- */
+
+static void test_state(void **state)
+{
+	struct group_state *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
+	uint8_t fresh[16] = { 1, 2, 3 }, disk[16] = { 9 }, ring[16] = { 4 }, other[16] = { 5 };
+	struct ring_state *r;
+	int64_t offset, again;
+
+	(void)state;
+	config.state = config.run = scratch;
+	assert_int_equal(group_state_read("g", fresh, a, &why), 0);
+	assert_memory_equal(a->uuid, fresh, 16);
+	assert_int_equal(a->nr_generations, 1);
+	assert_int_equal(group_state_generation(a, 77, &why), 0);
+	assert_int_equal(a->generation[1].counter, 2);
+	a->acked = 1ULL << 60;
+	a->generation_used = true;
+	group_state_trust(a, disk, true);
+	group_state_trust(a, disk, true);
+	assert_int_equal(a->nr_trusted, 1);
+	assert_int_equal(group_state_write("g", a, &why), 0);
+	/* the kernel's group is another one after a boot; it stays the same at the replica */
+	assert_int_equal(group_state_read("g", ring, b, &why), 0);
+	assert_memory_equal(a, b, sizeof(*a));
+	assert_true(group_state_trusts(b, disk));
+	group_state_trust(b, disk, false);
+	assert_false(group_state_trusts(b, disk));
+	/* a file that is not right is never taken for a new group */
+	assert_true(sh("sed -i 's/\"counter\": 2/\"counter\": 5/' g.json"));
+	assert_int_equal(group_state_read("g", ring, b, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "g.json"));
+	assert_true(sh("head -c 40 g.json >x && mv x g.json"));
+	assert_int_equal(group_state_read("g", ring, b, &why), -EINVAL);
+
+	r = ring_state_open("g", ring, &why);
+	assert_non_null(r);
+	r->acked = 5;
+	seqmap_begin(&r->map, 5, 1, 1);
+	munmap(r, sizeof(*r));
+	r = ring_state_open("g", ring, &why);
+	assert_int_equal(r->acked, 5);
+	r->map.bank[r->map.active].entry[0].ring = 0;	/* scribbled over */
+	munmap(r, sizeof(*r));
+	r = ring_state_open("g", ring, &why);
+	assert_int_equal(r->acked, 0);
+	r->acked = 6;
+	munmap(r, sizeof(*r));
+	r = ring_state_open("g", other, &why);
+	assert_int_equal(r->acked, 0);
+	munmap(r, sizeof(*r));
+
+	assert_int_equal(time_offset(ring, &offset, &why), 0);
+	assert_int_equal(time_offset(ring, &again, &why), 0);
+	assert_int_equal(offset, again);
+	free(a);
+	free(b);
+}
+
 int main(void)
 {
 	const char *given = getenv("VAIO_SEED");
@@ -333,9 +396,10 @@ int main(void)
 		cmocka_unit_test(test_seqmap),
 		cmocka_unit_test(test_many_cuts),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_state),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);
 	printf("# seed %u\n", seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -42,6 +42,8 @@ extern struct config config;
 __attribute__((format(printf, 2, 3)))
 void say(int priority, const char *fmt, ...);
 
+/* --- util.c ------------------------------------------------------------------------------ */
+
 uint64_t mono_ns(void);
 void uuid_text(const uint8_t *id, char text[37]);
 bool uuid_bytes(const char *text, uint8_t *id);

@@ -258,8 +258,12 @@ void link_connect(struct link *l, const char *host, const char *port)
 	l->lookups[0] = &l->lookup;
 	l->addresses = l->address = NULL;
 	/* An answer is looked for by link_tick(). */
-	getaddrinfo_a(GAI_NOWAIT, l->lookups, 1, NULL);
+	l->resolving = true;
 	l->state = LINK_RESOLVING;
+	if (getaddrinfo_a(GAI_NOWAIT, l->lookups, 1, NULL)) {
+		l->resolving = false;
+		l->state = LINK_DOWN;
+	}
 }
 
 /* Tries the next address. */
@@ -303,8 +307,29 @@ static int resolved(struct link *l, struct vr_err *e)
 		return mono_ns() - l->since_ns > CONNECT_NS ? vr_fail(e, -ETIMEDOUT, "%.200s: no answer to the name", l->host) : 0;
 	if (rc)
 		return vr_fail(e, -ENOENT, "%.150s: %s", l->host, gai_strerror(rc));
+	l->resolving = false;
 	l->addresses = l->address = l->lookup.ar_result;
 	return next_address(l, -ENOENT, e);
+}
+
+static void closed(struct link *l)
+{
+	if (l->under_way)
+		return;
+	if (l->resolving) {
+		/* A thread of the resolver works on our structure. */
+		if (gai_error(&l->lookup) == EAI_INPROGRESS)
+			return;
+		l->addresses = gai_error(&l->lookup) ? NULL : l->lookup.ar_result;
+		l->resolving = false;
+	}
+	if (l->fd >= 0)
+		close(l->fd);
+	if (l->addresses)
+		freeaddrinfo(l->addresses);
+	l->addresses = l->address = NULL;
+	l->fd = -1;
+	l->state = LINK_DOWN;
 }
 
 int link_tick(struct link *l, struct vr_err *e)
@@ -321,6 +346,9 @@ int link_tick(struct link *l, struct vr_err *e)
 	case LINK_UP:
 		return mono_ns() - l->heard_ns > VAIO_RW_DEAD_MS * 1000000ULL ?
 		       vr_fail(e, -ETIMEDOUT, "%.60s: nothing was heard for %u s", l->peer, VAIO_RW_DEAD_MS / 1000) : 0;
+	case LINK_CLOSING:
+		closed(l);
+		return 0;
 	default:
 		return 0;
 	}
@@ -328,32 +356,12 @@ int link_tick(struct link *l, struct vr_err *e)
 
 /* --- completions ---------------------------------------------------------------------------------- */
 
-static void closed(struct link *l)
-{
-	if (l->under_way)
-		return;
-	if (l->fd >= 0)
-		close(l->fd);
-	if (l->addresses)
-		freeaddrinfo(l->addresses);
-	l->addresses = l->address = NULL;
-	l->fd = -1;
-	l->state = LINK_DOWN;
-}
-
 void link_close(struct link *l)
 {
 	if (l->state == LINK_DOWN || l->state == LINK_CLOSING)
 		return;
-	if (l->state == LINK_RESOLVING && gai_cancel(&l->lookup) == EAI_NOTCANCELED) {
-		/* A thread of the resolver works on our structure. */
-		const struct gaicb *const list[1] = { &l->lookup };
-		struct timespec patience = { .tv_sec = 5 };
-
-		gai_suspend(list, 1, &patience);
-	}
-	if (l->state == LINK_RESOLVING && !gai_error(&l->lookup))
-		l->addresses = l->lookup.ar_result;
+	if (l->resolving)
+		gai_cancel(&l->lookup);
 	l->state = LINK_CLOSING;
 	if (l->fd >= 0)
 		shutdown(l->fd, SHUT_RDWR);

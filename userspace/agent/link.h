@@ -37,6 +37,7 @@ struct link {
 	char peer[64];
 	/* the address */
 	char host[256], port[16];
+	bool resolving;				/* a thread of the C library looks the name up */
 	struct gaicb lookup, *lookups[1];
 	struct addrinfo hints, *addresses, *address;
 	/* the socket */
