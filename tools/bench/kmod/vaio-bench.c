@@ -12,6 +12,8 @@
  *	cipher <sector size> encrypt|decrypt <rounds>
  *		xts(aes), 256-bit keys, over 4 KiB: what is left of an encrypting
  *		device when all but the cipher is taken away.
+ *	copy <rounds>
+ *		4 KiB from one page to another.
  *
  * The answer: "<median> <mean> <total>". Median and mean are nanoseconds for one
  * I/O or round; under QEMU's -icount shift=0 these are instructions. The median
@@ -23,6 +25,7 @@
 #include <linux/blkdev.h>
 #include <linux/cgroup.h>
 #include <linux/debugfs.h>
+#include <linux/highmem.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -161,6 +164,8 @@ static int bench_thread_fn(void *data)
 	for (batch = 1; batch <= t->batches; batch++) {
 		for (i = 0; i < BENCH_BATCH; i++)
 			bench_submit(t, bench_random(t));
+		/* who was woken on this CPU has its turn within the batch that woke it */
+		cond_resched();
 		t->stamps[batch] = ktime_get_ns();
 	}
 	while (atomic_read(&t->in_flight))
@@ -385,6 +390,35 @@ out_tfm:
 	return r;
 }
 
+/* --- a copy ----------------------------------------------------------------- */
+
+static int bench_copy(unsigned int rounds, struct bench_result *result)
+{
+	unsigned int batches = rounds / BENCH_BATCH, batch, i;
+	struct page *page;
+	u64 *stamps;
+	int r = -ENOMEM;
+
+	if (rounds < BENCH_BATCH || rounds > BENCH_MAX_COUNT)
+		return -ERANGE;
+	stamps = vcalloc(batches + 1, sizeof(*stamps));
+	page = alloc_pages(GFP_KERNEL | __GFP_ZERO, 1);
+	if (!stamps || !page)
+		goto out;
+	for (batch = 0; batch <= batches; batch++) {
+		stamps[batch] = ktime_get_ns();
+		for (i = 0; i < BENCH_BATCH; i++)
+			memcpy_page(page + 1, 0, page, 0, SZ_4K);
+	}
+	summarise(stamps, batches, result);
+	r = 0;
+out:
+	if (page)
+		__free_pages(page, 1);
+	vfree(stamps);
+	return r;
+}
+
 /* --- commands --------------------------------------------------------------- */
 
 static int bench_choice(const char *word, const char *yes, const char *no, bool *value)
@@ -409,6 +443,8 @@ static int bench_command(const char *line, struct bench_result *result)
 			return -EINVAL;
 		return bench_cipher(size, yes, count, result);
 	}
+	if (sscanf(line, "copy %u", &count) == 1)
+		return bench_copy(count, result);
 	return -EINVAL;
 }
 
