@@ -39,6 +39,7 @@ enum vaio_rs_failover {
 	VAIO_RS_FAILOVER = 2,	/* a guest runs on a point, with its writes aside */
 	VAIO_RS_PERMANENT = 3,
 	VAIO_RS_FAILBACK = 4,
+	VAIO_RS_COMMIT = 5,	/* the failback is being committed */
 };
 
 /* Why no point is offered at a number; 0: one is. */

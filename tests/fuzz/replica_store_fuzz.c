@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				vr_view_read(v, n, buf, 256 << 10, 0, &e);
 			vr_view_close(v);
 		}
-		vr_store_scrub(st, nothing, NULL, &e);
+		vr_store_scrub(st, nothing, NULL, NULL, NULL, &e);
 		for (int i = 0; i < 20 && more; i++)
 			if (vr_store_maintain(st, true, &more, &e))
 				break;

@@ -52,7 +52,7 @@ mkfifo fifo
 find . -printf '%p %s %i\n' | grep -v ' ./\(out\|err\)' | sort >before
 
 # Nouns and verbs.
-refuse 2 "a noun is missing: accepted are filter, disk, domain, event, group, sidecar, top"
+refuse 2 "a noun is missing: accepted are filter, disk, domain, event, group, replica, sidecar, top"
 refuse 2 "'disks' is unknown, did you mean disk?" disks
 refuse 2 "accepted are filter, disk, domain, event" zzz
 refuse 2 "disk: a verb is missing: accepted are list, show, attach" disk
@@ -149,6 +149,22 @@ refuse 2 "type 'x' is unknown" event monitor --type x
 refuse 2 "--count: '0' is not a number" event monitor --count 0
 refuse 2 "--interval: '1ms': accepted are 10ms to 1h" top --interval 1ms
 refuse 2 "--once and --count exclude each other" top --once --count 3
+
+# Replicas; more is in replica_ctl_test.c.
+refuse 2 "replica: 'point' is unknown, did you mean points?" replica point
+refuse 2 "replica show: operands are missing: accepted are GROUP [POINT]" replica show
+refuse 3 "none.sock: No such file or directory: does vaio-replicad run here?" replica list --socket none.sock
+refuse 3 "'./none': No such file" replica status ./none
+refuse 3 "there is no store (super)" replica status ./
+refuse 2 "--kind 'x': accepted are crash, filesystem, application" replica checkpoint vm1 a --kind x
+refuse 2 "'x' is not of the form PROP=VALUE" replica set vm1 x
+refuse 2 "property 'quoata' is unknown, did you mean quota?" replica set vm1 quoata=5MiB
+refuse 2 "--to is missing" replica restore vm1
+refuse 2 "--scratch-max is missing" replica export vm1 --scratch .
+refuse 2 "--keep wants --scratch and --name" replica export vm1 --keep
+refuse 2 "--scratch-max: '5' lacks a unit" replica export vm1 --scratch . --scratch-max 5
+refuse 2 "'a/b' is no name of an export" replica unexport a/b
+refuse 3 "there is no export 'a'" replica unexport a --run run
 if [[ ! -e /sys/module/vaio ]]; then
 	refuse 3 "no netlink family 'vaio': is the module loaded?" disk list
 	refuse 3 "no netlink family 'vaio'" filter list

@@ -513,7 +513,7 @@ static void count_fault(void *arg, const char *text)
 
 static int count_faults(struct vr_store *st)
 {
-	int n = 0, rc = vr_store_scrub(st, count_fault, &n, &why);
+	int n = 0, rc = vr_store_scrub(st, count_fault, &n, NULL, NULL, &why);
 
 	if (rc < 0)
 		fail_msg("scrub: %s", why.text);

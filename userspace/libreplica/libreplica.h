@@ -10,6 +10,7 @@
 #include "index.h"
 #include "io.h"
 #include "message.h"
+#include "scratch.h"
 #include "store.h"
 #include "super.h"
 

@@ -581,8 +581,10 @@ static int try_pin(const char *dir, const char *point, uint64_t now_ns, struct v
 		if (err)
 			vr_fail_errno(e, err, "%s", pin->path);
 	}
-	if (err)
+	if (err) {
 		vr_store_close(*st);
+		*st = NULL;
+	}
 	return err;
 }
 

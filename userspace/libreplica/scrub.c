@@ -12,6 +12,9 @@ struct scrub {
 	void (*found)(void *arg, const char *text);
 	void *arg;
 	int faults;
+	void (*step)(void *arg, uint64_t done, uint64_t total);
+	void *step_arg;
+	uint64_t done, total;
 	struct vr_unpacker *unpacker;
 	struct vr_batch *batch;
 };
@@ -20,6 +23,13 @@ static void fault(struct scrub *s, const struct vr_err *e)
 {
 	s->faults++;
 	s->found(s->arg, e->text);
+}
+
+static void passed(struct scrub *s, uint64_t bytes)
+{
+	s->done += bytes;
+	if (s->step)
+		s->step(s->step_arg, s->done < s->total ? s->done : s->total, s->total);
 }
 
 static void scrub_journal(struct scrub *s, struct vr_segment *g)
@@ -50,6 +60,8 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 			err = vr_batch_unpack(s->unpacker, s->batch, &raw, &e);
 		if (err)
 			fault(s, &e);
+		else
+			passed(s, s->batch->length);
 		free(buf);
 	}
 }
@@ -85,6 +97,7 @@ static void scrub_base(struct scrub *s, const struct vr_member *m)
 		size_t len = m->size - at < VAIO_RS_CELL ? (size_t)(m->size - at) : VAIO_RS_CELL;
 		bool wrong;
 
+		passed(s, len);
 		if (vr_base_read(b, at >> VAIO_RS_CELL_SHIFT, buf, len, &wrong, &e)) {
 			fault(s, &e);
 		} else if (wrong) {
@@ -97,9 +110,10 @@ static void scrub_base(struct scrub *s, const struct vr_member *m)
 	free(buf);
 }
 
-int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *text), void *arg, struct vr_err *e)
+int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *text), void *arg,
+		   void (*step)(void *arg, uint64_t done, uint64_t total), void *step_arg, struct vr_err *e)
 {
-	struct scrub s = { .st = st, .found = found, .arg = arg };
+	struct scrub s = { .st = st, .found = found, .arg = arg, .step = step, .step_arg = step_arg };
 	struct vr_view *v;
 	int err;
 
@@ -107,6 +121,10 @@ int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *tex
 	err = vr_view_open(st, st->durable.last_seq, &v, e);
 	if (err)
 		return err;
+	s.total = vr_journal_bytes(st);
+	for (unsigned int i = 0; i < st->super->base.nr_members; i++)
+		if (!st->super->base.members[i].removed)
+			s.total += st->super->base.members[i].size;
 	s.unpacker = vr_unpacker_new();
 	s.batch = malloc(sizeof(*s.batch));
 	if (!s.unpacker || !s.batch) {

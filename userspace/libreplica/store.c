@@ -780,7 +780,8 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 	}
 }
 
-int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_err *e)
+/* @own: made here, by a failover: taken in every state, and from what is kept free. */
+static int append(struct vr_store *st, const void *buf, size_t len, bool own, struct vr_err *e)
 {
 	struct vr_batch *b;
 	struct vr_segment *s;
@@ -796,7 +797,7 @@ int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_
 	err = vr_batch_parse(buf, len, b, e);
 	if (!err && memcmp(b->header->group, st->super->group, sizeof(b->header->group)))
 		err = vr_fail(e, -EPROTO, "batch: of another group");
-	if (!err && (st->super->role != VAIO_RS_REPLICA || st->super->failover != VAIO_RS_READY))
+	if (!err && !own && (st->super->role != VAIO_RS_REPLICA || st->super->failover != VAIO_RS_READY))
 		err = vr_fail(e, -EPERM, "the replica was taken into use and takes no records");
 	if (!err)
 		err = vr_batch_unpack(st->unpacker, b, &raw, e);
@@ -804,7 +805,7 @@ int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_
 		memcpy(st->next, st->history, sizeof(*st->next));
 		err = vr_batch_follow(b, raw, st->next, e);
 	}
-	if (!err)
+	if (!err && !own)
 		err = check_space(st, b, raw, e);
 	if (!err)
 		err = pin_checkpoints(st, b, raw, e);
@@ -842,6 +843,16 @@ int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_
 out:
 	free(b);
 	return err;
+}
+
+int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_err *e)
+{
+	return append(st, buf, len, false, e);
+}
+
+int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct vr_err *e)
+{
+	return append(st, buf, len, true, e);
 }
 
 int vr_store_commit(struct vr_store *st, struct vr_err *e)

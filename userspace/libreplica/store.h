@@ -119,6 +119,24 @@ int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_p
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e);
 int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e);
 
+/* --- failover (failover.c) ----------------------------------------------------------------- */
+
+enum vr_failover_step {
+	VR_FAILOVER,	/* ready -> failover: a guest runs on a point, its writes aside */
+	VR_UNDO,	/* failover -> ready, failback -> failover */
+	VR_PERMANENT,	/* failover -> permanent: never a replica of that source again */
+	VR_FAILBACK,	/* failover -> failback: the source is being brought back */
+	VR_COMMIT,	/* failback -> ready, in a new generation, with a gap that a compare closes */
+};
+
+#define VR_FAILOVER_MARK	"failover"	/* name of the point, held meanwhile */
+
+/*
+ * Takes a step: what it says is durable when it returns. In the writer's place: nobody appends
+ * meanwhile. @p: of VR_FAILOVER, the point. -EBUSY: not from this state; @e names those that are accepted.
+ */
+int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const struct vr_point *p, struct vr_err *e);
+
 /* --- reading (view.c) -------------------------------------------------------------------------- */
 
 /* The disks as they were at a point. A thread of its own for each view. */
@@ -144,7 +162,11 @@ void vr_pin_drop(struct vr_pin *pin);
 int vr_store_check(struct vr_store *st, const struct vaio_rw_record *r, const uint8_t hash[VAIO_RW_HASH_LEN],
 		   struct vr_err *e);
 
-/* Checks all that is stored: journal, index, base. Calls @found for each fault; returns their number, or -errno. */
-int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *text), void *arg, struct vr_err *e);
+/*
+ * Checks all that is stored: journal, index, base. Calls @found for each fault; returns their number, or
+ * -errno. @step, unless NULL, hears of how many bytes of how many were read.
+ */
+int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *text), void *arg,
+		   void (*step)(void *arg, uint64_t done, uint64_t total), void *step_arg, struct vr_err *e);
 
 #endif /* LIBREPLICA_STORE_H */

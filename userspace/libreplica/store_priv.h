@@ -104,6 +104,8 @@ int vr_segment_batch(struct vr_store *st, struct vr_segment *s, unsigned int i, 
 int vr_segment_open(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 
 /* store.c */
+/* Takes a batch in every state of a failover. */
+int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct vr_err *e);
 /* Takes a history past a control record of a summary. */
 int vr_history_control(struct vr_history *h, const struct vaio_rs_control *c, const void *payload, struct vr_err *e);
 uint64_t vr_journal_bytes(const struct vr_store *st);

@@ -24,16 +24,19 @@
 static int listener = -1;
 static atomic_int nr_clients;
 
-static json_t *refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static json_t *refuse(const char *fmt, ...)
+/* @err: a negative errno; what it means to the asker goes with the text. */
+static json_t *refuse(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static json_t *refuse(int err, const char *fmt, ...)
 {
+	const char *code = err == -EINVAL ? "usage" : err == -ENOENT ? "not-found" : err == -EBUSY || err == -EEXIST ? "in-use" :
+			   err == -EPERM ? "refused" : "failed";
 	char text[512];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return json_pack("{s:b, s:s}", "ok", 0, "error", text);
+	return json_pack("{s:b, s:s, s:s}", "ok", 0, "code", code, "error", text);
 }
 
 static const char *str(json_t *r, const char *key)
@@ -47,8 +50,8 @@ static const char *state_word(struct group *g, const struct vr_info *i)
 {
 	if (g->flow != FLOWS)
 		return le32toh(g->blocked.reason) == VAIO_RW_BLOCKED_RESYNC ? "resync-blocked" : "full";
-	if (i->role != VAIO_RS_REPLICA || i->failover != VAIO_RS_READY)
-		return "promoted";
+	if (i->failover != VAIO_RS_READY)
+		return vr_failover_name(i->failover);
 	if (!i->durable.last_seq)
 		return "empty";
 	if (i->durable.stretch)
@@ -61,39 +64,17 @@ static json_t *group_json(struct group *g)
 	struct vr_info i;
 	struct vr_err e;
 	struct vr_store *st = group_get(g, &e);
-	struct vr_history *h;
-	json_t *j, *disks = json_array();
+	json_t *j;
 
 	if (!st)
-		return json_pack("{s:s, s:s, s:s, s:o}", "uuid", g->uuid, "state", g->damaged ? "damaged" : "failed", "error",
-				 e.text, "disks", disks);
+		return json_pack("{s:s, s:s, s:s, s:s, s:o}", "uuid", g->uuid, "directory", g->dir, "state",
+				 g->damaged ? "damaged" : "failed", "error", e.text, "disks", json_array());
 	vr_store_info(st, &i);
-	h = vr_store_history(st);
-	for (unsigned int n = 0; h && n < h->nr_members; n++) {
-		const struct vr_member *m = &h->members[n];
-		char uuid[37];
-
-		if (m->removed)
-			continue;
-		uuid_text(m->disk, uuid);
-		json_array_append_new(disks, json_pack("{s:i, s:s, s:s, s:I, s:i}", "number", m->number, "name", m->name, "uuid",
-						       uuid, "size", (json_int_t)m->size, "block_size", m->block_size));
-	}
-	free(h);
+	j = vr_report_store(st);
 	pthread_mutex_lock(&g->lock);
-	j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I}",
-		      "uuid", g->uuid, "name", i.group_name, "directory", g->dir, "state", state_word(g, &i), "disks", disks,
-		      "connected", g->session != NULL,
-		      "oldest_seq", (json_int_t)i.base.last_seq, "oldest_ns", (json_int_t)i.base.time_ns,
-		      "durable_seq", (json_int_t)i.durable.last_seq, "durable_ns", (json_int_t)i.durable.time_ns,
-		      "complete_seq", (json_int_t)i.durable.complete_seq);
-	json_object_update_new(j, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:s, s:s}",
-		      "journal_bytes", (json_int_t)i.journal_bytes, "index_bytes", (json_int_t)i.index_bytes,
-		      "base_bytes", (json_int_t)i.base_bytes, "quota_bytes", (json_int_t)i.quota_bytes,
-		      "free_bytes", (json_int_t)i.free_bytes, "reserve_bytes", (json_int_t)i.reserve_bytes,
-		      "retain_ns", (json_int_t)i.retain_ns, "retain_bytes", (json_int_t)i.retain_bytes,
-		      "generation", (int)i.durable.generation, "source", i.source_name, "held_by", i.held_by,
-		      "upkeep_error", g->upkeep_error));
+	json_object_update_new(j, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I}", "directory", g->dir, "state", state_word(g, &i),
+					    "connected", g->session != NULL, "upkeep_error", g->upkeep_error, "received_bytes",
+					    (json_int_t)g->received, "rate_bytes", (json_int_t)group_rate(g)));
 	if (g->flow != FLOWS)
 		json_object_set_new(j, "blocked", json_string((char *)g->blocked.text));
 	if (g->session) {
@@ -125,36 +106,18 @@ static json_t *do_list(void)
 
 /* --- points ----------------------------------------------------------------------------- */
 
-static int add_stretch(void *arg, const struct vr_stretch *s)
-{
-	json_array_append_new(arg, json_pack("{s:s, s:I, s:I, s:I, s:I}", "kind",
-			      s->kind & VAIO_RS_S_GAP ? "gap" : s->kind ? "resync" : "complete", "first_seq",
-			      (json_int_t)s->first, "last_seq", (json_int_t)s->last, "first_ns", (json_int_t)s->first_ns,
-			      "last_ns", (json_int_t)s->last_ns));
-	return 0;
-}
-
-static int add_name(void *arg, const struct vr_point *p)
-{
-	json_array_append_new(arg, json_pack("{s:s, s:I, s:I, s:b}", "name", p->name, "seq", (json_int_t)p->seq, "time_ns",
-					     (json_int_t)p->time_ns, "pinned", p->pinned));
-	return 0;
-}
-
 static json_t *do_points(struct vr_store *st)
 {
-	json_t *stretches = json_array(), *names = json_array();
 	struct vr_err e;
+	json_t *j = vr_report_points(st, &e);
 
-	if (vr_store_stretches(st, add_stretch, stretches, &e) || vr_store_names(st, add_name, names, &e)) {
-		json_decref(stretches);
-		json_decref(names);
-		return refuse("%s", e.text);
-	}
-	return json_pack("{s:b, s:o, s:o}", "ok", 1, "stretches", stretches, "names", names);
+	if (!j)
+		return refuse(-EIO, "%s", e.text);
+	json_object_set_new(j, "ok", json_true());
+	return j;
 }
 
-static uint64_t wall_ns(void)
+uint64_t wall_ns(void)
 {
 	struct timespec t;
 
@@ -162,24 +125,102 @@ static uint64_t wall_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static json_t *do_show(struct vr_store *st, json_t *r, bool mark)
+static json_t *point_json(const struct vr_point *p)
 {
-	const char *at = str(r, "point"), *name = str(r, "name");
+	json_t *j = vr_report_point(p);
+
+	json_object_set_new(j, "ok", json_true());
+	return j;
+}
+
+static json_t *do_show(struct vr_store *st, json_t *r)
+{
+	const char *at = str(r, "point");
 	struct vr_point p;
 	struct vr_err e;
+	int err = vr_point_find(st, at ? at : "latest", wall_ns(), &p, &e);
 
-	if (vr_point_find(st, at ? at : "latest", wall_ns(), &p, &e))
-		return refuse("%s", e.text);
-	if (mark) {
-		if (!name || !*name || strlen(name) >= sizeof(p.name) || !strcmp(name, "latest") || strpbrk(name, "\n\r\t"))
-			return refuse("a name of 1 to %zu characters is wanted", sizeof(p.name) - 1);
-		memset(p.name, 0, sizeof(p.name));
-		memcpy(p.name, name, strlen(name));
-		if (vr_mark_add(st, &p, json_is_true(json_object_get(r, "pin")), &e))
-			return refuse("%s", e.text);
+	return err ? refuse(err, "%s", e.text) : point_json(&p);
+}
+
+/* What would be taken for another form of a point is no name. */
+static bool name_valid(const char *name)
+{
+	return name && *name && strlen(name) < VAIO_RW_NAME_LEN && !strpbrk(name, "\n\r\t\033\177") && strcmp(name, VR_FAILOVER_MARK);
+}
+
+static json_t *bad_name(void)
+{
+	return refuse(-EINVAL, "'name': 1 to %d bytes of printable text, other than '" VR_FAILOVER_MARK "'", VAIO_RW_NAME_LEN - 1);
+}
+
+/* Names a point that is here. */
+static json_t *do_hold(struct vr_store *st, json_t *r)
+{
+	const char *at = str(r, "point"), *name = str(r, "name");
+	json_t *pin = json_object_get(r, "pin");
+	struct vr_point p;
+	struct vr_err e;
+	int err;
+
+	if (!name_valid(name))
+		return bad_name();
+	err = vr_point_find(st, at ? at : "latest", wall_ns(), &p, &e);
+	if (err)
+		return refuse(err, "%s", e.text);
+	p.pinned = !pin || json_is_true(pin);
+	memset(p.name, 0, sizeof(p.name));
+	memcpy(p.name, name, strlen(name));
+	err = vr_mark_add(st, &p, p.pinned, &e);
+	return err ? refuse(err, "%s", e.text) : point_json(&p);
+}
+
+/* The source puts a checkpoint into the stream; it is held when asked for. */
+static json_t *do_checkpoint(struct group *g, struct vr_store *st, json_t *r)
+{
+	const char *name = str(r, "name"), *kind = str(r, "kind");
+	uint32_t k = kind ? vr_checkpoint_kind(kind) : VAIO_RW_C_CRASH;
+	struct vr_point p;
+	struct vr_err e;
+	char at[32];
+	uint64_t seq = 0;
+	int err;
+
+	if (!name_valid(name))
+		return bad_name();
+	if (!k)
+		return refuse(-EINVAL, "kind '%.40s': accepted are crash, filesystem, application", kind);
+	err = group_checkpoint(g, k, name, &seq, &e);
+	if (!err) {
+		snprintf(at, sizeof(at), "seq:%" PRIu64, seq);
+		err = vr_point_find(st, at, wall_ns(), &p, &e);
 	}
-	return json_pack("{s:b, s:I, s:I, s:s, s:b}", "ok", 1, "seq", (json_int_t)p.seq, "time_ns", (json_int_t)p.time_ns,
-			 "name", p.name, "pinned", p.pinned || (mark && json_is_true(json_object_get(r, "pin"))));
+	if (!err) {
+		p.kind = k;
+		snprintf(p.name, sizeof(p.name), "%s", name);
+		p.pinned = json_is_true(json_object_get(r, "pin"));
+		if (p.pinned)
+			err = vr_mark_add(st, &p, true, &e);
+	}
+	return err ? refuse(err, "%s", e.text) : point_json(&p);
+}
+
+static json_t *do_failover(struct group *g, json_t *r)
+{
+	static const char *const names[] = {
+		[VR_FAILOVER] = "failover", [VR_UNDO] = "undo", [VR_PERMANENT] = "permanent", [VR_FAILBACK] = "failback",
+		[VR_COMMIT] = "commit",
+	};
+	const char *step = str(r, "step"), *point = str(r, "point");
+	struct vr_err e;
+
+	for (unsigned int i = 0; step && i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(step, names[i])) {
+			int err = group_failover(g, i, point ? point : "latest", &e);
+
+			return err ? refuse(err, "%s", e.text) : json_pack("{s:b, s:o}", "ok", 1, "group", group_json(g));
+		}
+	return refuse(-EINVAL, "'step': accepted are failover, undo, permanent, failback, commit");
 }
 
 static void add_fault(void *arg, const char *text)
@@ -192,11 +233,11 @@ static json_t *do_verify(struct vr_store *st)
 {
 	json_t *faults = json_array();
 	struct vr_err e;
-	int n = vr_store_scrub(st, add_fault, faults, &e);
+	int n = vr_store_scrub(st, add_fault, faults, NULL, NULL, &e);
 
 	if (n < 0) {
 		json_decref(faults);
-		return refuse("%s", e.text);
+		return refuse(n, "%s", e.text);
 	}
 	return json_pack("{s:b, s:i, s:o}", "ok", 1, "faults", n, "texts", faults);
 }
@@ -209,15 +250,17 @@ static json_t *do_set(struct vr_store *st, json_t *r)
 	       *quota = json_object_get(r, "quota_bytes");
 	struct vr_info i;
 	struct vr_err e;
+	int err;
 
 	if ((ns && json_integer_value(ns) < 0) || (bytes && json_integer_value(bytes) < 0) ||
 	    (quota && json_integer_value(quota) < 0))
-		return refuse("a number below 0");
+		return refuse(-EINVAL, "a number below 0");
 	vr_store_info(st, &i);
-	if (vr_store_set_retention(st, ns ? (uint64_t)json_integer_value(ns) : i.retain_ns,
+	err = vr_store_set_retention(st, ns ? (uint64_t)json_integer_value(ns) : i.retain_ns,
 				   bytes ? (uint64_t)json_integer_value(bytes) : i.retain_bytes,
-				   quota ? (uint64_t)json_integer_value(quota) : i.quota_bytes, &e))
-		return refuse("%s", e.text);
+				   quota ? (uint64_t)json_integer_value(quota) : i.quota_bytes, &e);
+	if (err)
+		return refuse(err, "%s", e.text);
 	return json_pack("{s:b}", "ok", 1);
 }
 
@@ -225,11 +268,13 @@ static json_t *do_client(struct vr_store *st, json_t *r, bool add)
 {
 	const char *subject = str(r, "client");
 	struct vr_err e;
+	int err;
 
 	if (!subject)
-		return refuse("'client', a subject name, is missing");
-	if (vr_store_client(st, subject, add, &e))
-		return refuse("%s", e.text);
+		return refuse(-EINVAL, "'client', a subject name, is missing");
+	err = vr_store_client(st, subject, add, &e);
+	if (err)
+		return refuse(err, "%s", e.text);
 	return json_pack("{s:b}", "ok", 1);
 }
 
@@ -237,11 +282,15 @@ static json_t *do_release(struct vr_store *st, json_t *r)
 {
 	const char *name = str(r, "name");
 	struct vr_err e;
+	int err;
 
 	if (!name)
-		return refuse("'name' is missing");
-	if (vr_mark_remove(st, name, &e))
-		return refuse("%s", e.text);
+		return refuse(-EINVAL, "'name' is missing");
+	if (!strcmp(name, VR_FAILOVER_MARK))
+		return refuse(-EPERM, "the point '%s' is held by the failover: undo or commit releases it", name);
+	err = vr_mark_remove(st, name, &e);
+	if (err)
+		return refuse(err, "%s", e.text);
 	return json_pack("{s:b}", "ok", 1);
 }
 
@@ -254,25 +303,29 @@ static json_t *answer(json_t *r)
 	json_t *out;
 
 	if (!what)
-		return refuse("'do' is missing");
+		return refuse(-EINVAL, "'do' is missing");
 	if (!strcmp(what, "list"))
 		return do_list();
 	if (!name)
-		return refuse("'group' is missing");
+		return refuse(-EINVAL, "'group' is missing");
 	g = group_by_name(name, &e);
 	if (!g)
-		return refuse("%s", e.text);
+		return refuse(-ENOENT, "%s", e.text);
 	if (!strcmp(what, "status"))
 		return json_pack("{s:b, s:o}", "ok", 1, "group", group_json(g));
+	if (!strcmp(what, "failover"))
+		return do_failover(g, r);
 	st = group_get(g, &e);
 	if (!st)
-		return refuse("%s", e.text);
+		return refuse(-EIO, "%s", e.text);
 	if (!strcmp(what, "points"))
 		out = do_points(st);
 	else if (!strcmp(what, "show"))
-		out = do_show(st, r, false);
+		out = do_show(st, r);
+	else if (!strcmp(what, "hold"))
+		out = do_hold(st, r);
 	else if (!strcmp(what, "checkpoint"))
-		out = do_show(st, r, true);
+		out = do_checkpoint(g, st, r);
 	else if (!strcmp(what, "release"))
 		out = do_release(st, r);
 	else if (!strcmp(what, "verify"))
@@ -284,8 +337,8 @@ static json_t *answer(json_t *r)
 	else if (!strcmp(what, "client-remove"))
 		out = do_client(st, r, false);
 	else
-		out = refuse("'%.40s' is not known: accepted are list, status, points, show, checkpoint, release, verify, set, "
-			     "client-add, client-remove", what);
+		out = refuse(-EINVAL, "'%.40s' is not known: accepted are list, status, points, show, checkpoint, hold, release, "
+			     "verify, set, client-add, client-remove, failover", what);
 	group_put(g);
 	return out;
 }
@@ -313,9 +366,9 @@ static void *client_thread(void *arg)
 		used += (size_t)n;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || (cred.uid && cred.uid != geteuid()))
-		out = refuse("only root may ask");
+		out = refuse(-EPERM, "only root may ask");
 	else if (!line || !(r = json_loadb(line, used, JSON_DISABLE_EOF_CHECK, NULL)) || !json_is_object(r))
-		out = refuse("the request is no object of JSON in a line");
+		out = refuse(-EINVAL, "the request is no object of JSON in a line");
 	else
 		out = answer(r);
 	text = out ? json_dumps(out, JSON_COMPACT) : NULL;

@@ -401,7 +401,7 @@ static void *writer(void *arg)
 		struct vr_err e;
 		int err;
 
-		if (!q || !s || !g->st) {
+		if (!q || !s || !g->st || g->writing) {
 			pthread_cond_wait(&g->change, &g->lock);
 			continue;
 		}
@@ -564,6 +564,126 @@ int groups_open(struct vr_err *e)
 	return 0;
 }
 
+/* --- what the administrator asks for ------------------------------------------------------------------ */
+
+/* The writer's place: no connection, no batch. With the group's lock. */
+static int take_over(struct group *g, struct vr_err *e)
+{
+	uint64_t until = now_ms() + 60000;
+
+	while ((g->session || g->writing) && now_ms() < until && !stopping) {
+		if (g->session && !g->session->end)
+			session_end(g->session, VAIO_RW_END_PROMOTED, "the replica is being taken into use");
+		drop_queue(g);
+		wait_change(g, 1000);
+	}
+	if (g->session || g->writing || stopping)
+		return vr_fail(e, -EIO, "the group's connection did not end");
+	g->writing = true;
+	return 0;
+}
+
+static int step(struct group *g, enum vr_failover_step step, const char *point, struct vr_err *e)
+{
+	struct vr_point p = { 0 };
+	struct vr_store *st = group_get(g, e);
+	int err = 0;
+
+	if (!st)
+		return -EIO;
+	/* Nothing more comes: the newest point is the newest that there will be. */
+	if (step == VR_FAILOVER)
+		err = vr_point_find(st, point, wall_ns(), &p, e);
+	if (!err)
+		err = vr_store_failover(st, step, &p, e);
+	group_put(g);
+	return err;
+}
+
+int group_failover(struct group *g, enum vr_failover_step what, const char *point, struct vr_err *e)
+{
+	bool failed;
+	int err;
+
+	pthread_mutex_lock(&g->lock);
+	err = take_over(g, e);
+	pthread_mutex_unlock(&g->lock);
+	if (err)
+		return err;
+	err = step(g, what, point, e);
+	failed = err == -EIO || err == -EBADMSG;
+	if (failed)
+		reopen(g);
+	pthread_mutex_lock(&g->lock);
+	g->writing = false;
+	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
+	if (!err)
+		say(LOG_NOTICE, "group %s: %s", g->uuid, what == VR_FAILOVER ? "failover" : what == VR_UNDO ? "undo" :
+		    what == VR_PERMANENT ? "permanent" : what == VR_FAILBACK ? "failback" : "commit");
+	return err;
+}
+
+/* Sends the request and waits for its answer. @s does not go away meanwhile. */
+static int ask_source(struct group *g, struct session *s, uint32_t kind, const char *name, uint64_t *seq, struct vr_err *e)
+{
+	struct vaio_rw_checkpoint_request r = { .kind = htole32(kind) };
+	uint64_t until = now_ms() + 60000, cookie;
+	int err;
+
+	cookie = ++s->asked;
+	r.cookie = htole64(cookie);
+	snprintf((char *)r.name, sizeof(r.name), "%s", name);
+	pthread_mutex_unlock(&g->lock);
+	err = session_send(s, VAIO_RW_CHECKPOINT_REQUEST, &r, sizeof(r));
+	pthread_mutex_lock(&g->lock);
+	while (!err && s->answered != cookie && !s->end && now_ms() < until && !stopping)
+		wait_change(g, 1000);
+	if (err || s->end)
+		return vr_fail(e, -ENOTCONN, "the connection to the source was lost");
+	if (s->answered != cookie)
+		return vr_fail(e, -ETIMEDOUT, "the source did not answer");
+	*seq = le64toh(s->result.seq);
+	if (!*seq)
+		return vr_fail(e, -EREMOTEIO, "the source made no checkpoint: %.200s", (char *)s->result.text);
+	return 0;
+}
+
+int group_checkpoint(struct group *g, uint32_t kind, const char *name, uint64_t *seq, struct vr_err *e)
+{
+	struct vr_store *st = group_get(g, e);
+	uint64_t until;
+	struct vr_info info;
+	int err;
+
+	if (!st)
+		return -EIO;
+	pthread_mutex_lock(&g->lock);
+	if (!g->session || g->session->end) {
+		err = vr_fail(e, -ENOTCONN, "the source is not connected: it cannot make a checkpoint");
+	} else if (g->asking) {
+		err = vr_fail(e, -EBUSY, "another checkpoint is being made");
+	} else {
+		g->asking = true;
+		err = ask_source(g, g->session, kind, name, seq, e);
+		g->asking = false;
+		pthread_cond_broadcast(&g->change);
+	}
+	until = now_ms() + 60000;
+	while (!err) {
+		vr_store_info(st, &info);
+		if (info.durable.last_seq >= *seq)
+			break;
+		if (!g->session || now_ms() >= until || stopping || info.failed)
+			err = vr_fail(e, -ETIMEDOUT, "the checkpoint, seq:%" PRIu64 ", did not arrive", *seq);
+		else
+			wait_change(g, 100);
+	}
+	pthread_mutex_unlock(&g->lock);
+	group_put(g);
+	return err;
+}
+
 static void close_group(struct group *g, void *arg)
 {
 	(void)arg;
@@ -628,13 +748,32 @@ void group_detach(struct group *g, struct session *s)
 {
 	pthread_mutex_lock(&g->lock);
 	drop_queue(g);
-	/* The writer uses the session while it writes. */
-	while (g->writing)
+	/* The writer uses the session while it writes; who asked for a checkpoint, while it waits. */
+	pthread_cond_broadcast(&g->change);
+	while (g->writing || g->asking)
 		pthread_cond_wait(&g->change, &g->lock);
 	if (g->session == s)
 		g->session = NULL;
 	pthread_cond_broadcast(&g->change);
 	pthread_mutex_unlock(&g->lock);
+}
+
+static void count_bytes(struct group *g, size_t len)
+{
+	uint64_t now = now_ms();
+
+	if (now - g->rate_ms >= RATE_MS) {
+		g->rate = (g->received - g->rate_bytes) * 1000 / (now - g->rate_ms);
+		g->rate_ms = now;
+		g->rate_bytes = g->received;
+	}
+	g->received += len;
+}
+
+uint64_t group_rate(struct group *g)
+{
+	count_bytes(g, 0);
+	return g->rate;
 }
 
 void group_queue(struct group *g, struct session *s, struct queued *q)
@@ -649,6 +788,7 @@ void group_queue(struct group *g, struct session *s, struct queued *q)
 		*g->last = q;
 		g->last = &q->next;
 		g->queue_bytes += q->len;
+		count_bytes(g, q->len);
 		pthread_cond_broadcast(&g->change);
 	}
 	pthread_mutex_unlock(&g->lock);

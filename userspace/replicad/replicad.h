@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "../libreplica/libreplica.h"
+#include "../libreplica/report.h"
 
 #define QUEUE_BYTES	(32U << 20)	/* of batches that a group holds in memory; the window of WELCOME is half of it */
 #define MAX_SESSIONS	256
@@ -49,7 +50,10 @@ struct session {
 	bool need_gap;			/* acknowledged records are missing: only a GAP is taken */
 	atomic_int end;			/* enum vaio_rw_end_code + 1 that the reading thread is to send */
 	char end_text[VAIO_RW_TEXT_LEN];	/* set before end */
-	struct vaio_rw_status status;	/* the group's lock */
+	/* the group's lock: */
+	struct vaio_rw_status status;
+	uint64_t asked, answered;	/* cookies of CHECKPOINT_REQUESTs */
+	struct vaio_rw_checkpoint_result result;	/* of answered */
 };
 
 void session_start(int fd, const char *peer);
@@ -84,13 +88,19 @@ struct group {
 	struct session *session;
 	struct queued *first, **last;
 	size_t queue_bytes;
-	bool writing;			/* the writer works on batches that it took */
+	bool writing;			/* the writer works on batches that it took; or a failover in its place */
+	bool asking;			/* a checkpoint is being asked for: the session stays */
 	enum { FLOWS, FENCED, BLOCKED } flow;	/* FENCED: BLOCKED was sent, its PONG has not come */
 	struct vaio_rw_blocked blocked;
 	uint64_t pressure_wanted, pressure_done;	/* rounds of upkeep for space */
 	bool pressure_helped;
 	char upkeep_error[256];
+	uint64_t received;		/* bytes of batches */
+	uint64_t rate_ms, rate_bytes;	/* when a measurement of the rate began, and what had come by then */
+	uint64_t rate;			/* bytes a second in the last one that ended */
 };
+
+#define RATE_MS	5000U
 
 #define FENCE_COOKIE	0x6669656e63653031ULL	/* of the PING after BLOCKED; replicad's other PINGs have 0 */
 
@@ -115,6 +125,17 @@ void group_detach(struct group *g, struct session *s);
 /* Waits while the queue is full. Takes @q over. */
 void group_queue(struct group *g, struct session *s, struct queued *q);
 void group_fence_passed(struct group *g, struct session *s);
+/* A step of a failover: ends the group's connection when it is not ready any more. The step's errors, or -EIO. */
+int group_failover(struct group *g, enum vr_failover_step step, const char *point, struct vr_err *e);
+/*
+ * Asks the source for a checkpoint, waits until it is durable here: its number.
+ * -ENOTCONN, -ETIMEDOUT, -EREMOTEIO: the source said why not.
+ */
+int group_checkpoint(struct group *g, uint32_t kind, const char *name, uint64_t *seq, struct vr_err *e);
+/* With the group's lock: bytes a second that came lately. */
+uint64_t group_rate(struct group *g);
+uint64_t now_ms(void);
+uint64_t wall_ns(void);
 
 /* --- admin.c: the unix socket ------------------------------------------------------------- */
 

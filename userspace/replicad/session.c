@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 static atomic_int nr_sessions;
 
-static uint64_t now_ms(void)
+uint64_t now_ms(void)
 {
 	struct timespec t;
 
@@ -300,13 +301,19 @@ static void message(struct session *s, uint16_t type, const struct queued *q)
 		pthread_mutex_unlock(&g->lock);
 		break;
 	case VAIO_RW_CHECKPOINT_RESULT:
-		break;		/* this replicad asks for none */
+		pthread_mutex_lock(&g->lock);
+		memcpy(&s->result, q->data, sizeof(s->result));
+		s->answered = le64toh(s->result.cookie);
+		pthread_cond_broadcast(&g->change);
+		pthread_mutex_unlock(&g->lock);
+		break;
 	default:
 		session_end(s, VAIO_RW_END_PROTOCOL, "a message that only a replica sends");
 	}
 }
 
-static void serve(struct session *s)
+/* Returns whether an END was sent. */
+static bool serve(struct session *s)
 {
 	uint64_t bytes = 0, since = now_ms();
 	struct vr_generation newest = { .counter = 0 };
@@ -317,11 +324,11 @@ static void serve(struct session *s)
 	int rc = receive_message(s, &type, &q, &e), code;
 
 	if (rc <= 0)
-		return;
+		return false;
 	hello = malloc(sizeof(*hello));
 	if (!hello) {
 		free(q);
-		return;
+		return false;
 	}
 	vr_hello_decode(q->data, hello);
 	free(q);
@@ -332,14 +339,14 @@ static void serve(struct session *s)
 		session_end(s, code, e.text);
 		send_end(s, code, code == VAIO_RW_END_FORK || code == VAIO_RW_END_PROMOTED ? &newest : NULL);
 		s->end = 0;
-		return;
+		return true;
 	}
 	say(LOG_NOTICE, "group %s: %s (%s) connected", s->group->uuid, s->peer, s->subject);
 	while ((rc = receive_message(s, &type, &q, &e)) > 0) {
 		bytes += q->len;
 		if (type == VAIO_RW_END) {
 			free(q);
-			return;
+			return false;
 		}
 		if (type == VAIO_RW_BATCH) {
 			group_queue(s->group, s, q);
@@ -350,6 +357,24 @@ static void serve(struct session *s)
 		if (bytes > CIPHER_LIMIT || now_ms() - since > AGE_LIMIT * 1000ULL)
 			session_end(s, VAIO_RW_END_RECONNECT, "time for new keys");
 	}
+	return false;
+}
+
+/*
+ * What the peer sent and nobody read makes close() reset the connection, and the peer may lose the
+ * END that it did not read yet: so its bytes are taken until it closes, or for a while.
+ */
+static void take_rest(struct session *s)
+{
+	uint64_t until = now_ms() + 3000;
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+	char buf[16384];
+	int left;
+
+	while ((left = (int)(until - now_ms())) > 0 && !stopping)
+		if (poll(&p, 1, left < 500 ? left : 500) < 0 ||
+		    (p.revents && recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT) <= 0))
+			return;
 }
 
 static void *session_thread(void *arg)
@@ -357,22 +382,29 @@ static void *session_thread(void *arg)
 	struct session *s = arg;
 	struct vr_err e = { "" };
 	struct timeval second = { .tv_sec = 1 }, half_minute = { .tv_sec = 30 };
+	bool told = false;
 
 	setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 	setsockopt(s->fd, SOL_SOCKET, SO_SNDTIMEO, &half_minute, sizeof(half_minute));
 	if (tls_start(s, &e)) {
 		say(LOG_WARNING, "%s: %s", s->peer, e.text);
 	} else {
-		serve(s);
-		if (s->end)
+		told = serve(s);
+		if (s->end) {
 			send_end(s, s->end - 1, NULL);
+			told = true;
+		}
 		if (s->group) {
 			say(LOG_NOTICE, "group %s: %s gone%s%s", s->group->uuid, s->peer, s->end ? ": " : "", s->end_text);
 			/* So that the writer does not wait for a peer that is not there. */
 			if (!s->end)
 				session_end(s, VAIO_RW_END_DONE, "");
-			shutdown(s->fd, SHUT_RDWR);
+			shutdown(s->fd, told ? SHUT_WR : SHUT_RDWR);
 			group_detach(s->group, s);
+		}
+		if (told) {
+			shutdown(s->fd, SHUT_WR);
+			take_rest(s);
 		}
 	}
 	if (s->tls)

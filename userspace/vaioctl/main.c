@@ -11,7 +11,7 @@
 
 static const struct vaioctl_cmd *const tables[] = {
 	vaioctl_filter_cmds, vaioctl_disk_cmds, vaioctl_domain_cmds, vaioctl_event_cmds, vaioctl_group_cmds,
-	vaioctl_sidecar_cmds, vaioctl_alone_cmds,
+	vaioctl_replica_cmds, vaioctl_sidecar_cmds, vaioctl_alone_cmds,
 };
 
 #define N_TABLES (sizeof(tables) / sizeof(*tables))
@@ -459,8 +459,12 @@ static int complete(int argc, char **argv)
 			print_words(vaio_event_phase_names);
 		if (!strcmp(o->name, "type"))
 			print_words(vaio_event_type_names);
-		if (!strcmp(o->name, "disk"))
+		if (!strcmp(o->name, "disk") && strcmp(cmd->noun, "replica"))
 			complete_disks();
+		if (!strcmp(o->name, "kind"))
+			puts("crash\nfilesystem\napplication");
+		if (!strcmp(o->name, "point"))
+			puts("latest\noldest\nseq:\nname:");
 		return VAIO_OK;
 	}
 	for (o = cmd->opts; o && o->name; o++)

@@ -95,6 +95,7 @@ extern const struct vaioctl_cmd vaioctl_disk_cmds[];
 extern const struct vaioctl_cmd vaioctl_domain_cmds[];
 extern const struct vaioctl_cmd vaioctl_event_cmds[];
 extern const struct vaioctl_cmd vaioctl_group_cmds[];
+extern const struct vaioctl_cmd vaioctl_replica_cmds[];
 extern const struct vaioctl_cmd vaioctl_sidecar_cmds[];
 extern const struct vaioctl_cmd vaioctl_alone_cmds[];
 

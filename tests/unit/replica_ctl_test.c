@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0
+/* vaioctl replica: against a vaio-replicad that a model's source fed, and against its stores alone. */
+#include "replicad.h"
+
+#define GROUP	"group49"	/* as agent_hello() names number 0x31 */
+
+static struct model m;
+static char output[65536];	/* of the last command, both streams */
+
+/* Runs vaioctl replica with the words; its exit code. */
+__attribute__((format(printf, 1, 2)))
+static int ctl(const char *fmt, ...)
+{
+	char words[1024], cmd[PATH_MAX + 2048], dir[PATH_MAX];
+	size_t n = 0;
+	va_list ap;
+	int status;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(words, sizeof(words), fmt, ap);
+	va_end(ap);
+	snprintf(dir, sizeof(dir), "%s", program);
+	*strrchr(dir, '/') = 0;
+	snprintf(cmd, sizeof(cmd), "cd %s && exec %s/vaioctl replica %s </dev/null >out 2>&1", scratch, dir, words);
+	status = system(cmd);
+	f = fopen(in_scratch("out"), "r");
+	if (f) {
+		n = fread(output, 1, sizeof(output) - 1, f);
+		fclose(f);
+	}
+	output[n] = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The same with --socket. */
+#define ask_ctl(fmt, ...) ctl(fmt " --socket sock", ##__VA_ARGS__)
+
+static void done(int code)
+{
+	if (code)
+		fail_msg("exit code %d: %s", code, output);
+}
+
+static void fails(int code, int wanted, const char *words)
+{
+	if (code != wanted || !strstr(output, words))
+		fail_msg("exit code %d, wanted %d with '%s': %s", code, wanted, words, output);
+}
+
+static json_t *output_json(void)
+{
+	json_t *j = json_loads(output, 0, NULL);
+
+	if (!j)
+		fail_msg("no JSON: %s", output);
+	return j;
+}
+
+static uint8_t *read_file(const char *name, uint64_t *size)
+{
+	uint8_t *p = calloc(1, MODEL_MAX_DISK + 1);
+	FILE *f = fopen(in_scratch(name), "r");
+
+	assert_non_null(f);
+	*size = fread(p, 1, MODEL_MAX_DISK + 1, f);
+	fclose(f);
+	return p;
+}
+
+/* Is the file disk @n as of @seq? */
+static void check_file(const char *name, unsigned int n, uint64_t seq)
+{
+	uint8_t *want = malloc(MODEL_MAX_DISK), *got;
+	uint64_t size, have;
+
+	size = model_disk(&m, n, seq, want);
+	got = read_file(name, &have);
+	assert_int_equal(have, size);
+	assert_memory_equal(got, want, size);
+	free(want);
+	free(got);
+}
+
+static void folder_of(uint8_t group, char *dir, size_t size)
+{
+	char id[3];
+
+	snprintf(id, sizeof(id), "%02x", group);
+	snprintf(dir, size, "store/%s%s%s%s-%s%s-%s%s-%s%s-%s%s%s%s%s%s", id, id, id, id, id, id, id, id, id, id, id, id, id, id,
+		 id, id);
+}
+
+/* --- asking ------------------------------------------------------------------------------- */
+
+static void test_asking(void **state)
+{
+	char text[64];
+	json_t *j;
+
+	(void)state;
+	done(ask_ctl("list"));
+	assert_non_null(strstr(output, GROUP));
+	done(ask_ctl("status " GROUP " --json"));
+	j = output_json();
+	assert_string_equal(json_string_value(json_object_get(j, "name")), GROUP);
+	assert_int_equal(json_integer_value(json_object_get(j, "durable_seq")), model_last(&m));
+	assert_int_equal(json_array_size(json_object_get(j, "disks")), 2);
+	assert_true(json_integer_value(json_object_get(j, "history_ns")) > 0);
+	json_decref(j);
+	done(ask_ctl("status " GROUP));
+	assert_non_null(strstr(output, " of 24h00m"));
+	done(ask_ctl("points " GROUP));
+	snprintf(text, sizeof(text), "to seq:%llu", (unsigned long long)model_last(&m));
+	assert_non_null(strstr(output, text));
+	done(ask_ctl("show " GROUP));
+	snprintf(text, sizeof(text), "seq:%llu ", (unsigned long long)model_last(&m));
+	assert_memory_equal(output, text, strlen(text));
+	fails(ask_ctl("show " GROUP " seq:1"), 3, "nearest points are seq:");
+	fails(ask_ctl("show " GROUP " yesterday"), 2, "accepted are latest, oldest");
+	fails(ask_ctl("show " GROUP " name:x"), 3, "no point is named 'x'");
+	fails(ask_ctl("status nobody"), 3, "there is no group 'nobody'");
+	fails(ask_ctl("status"), 2, "operands are missing");
+	fails(ctl("status x --socket nowhere"), 3, "does vaio-replicad run here?");
+	fails(ask_ctl("set " GROUP " retain=5"), 2, "accepted are retain_time");
+	fails(ask_ctl("set " GROUP " quota=5"), 2, "lacks a unit");
+	done(ask_ctl("set " GROUP " retain_time=3h retain_size=any"));
+	done(ask_ctl("status " GROUP));
+	assert_non_null(strstr(output, " of 3h00m"));
+	fails(ask_ctl("set " GROUP " retain_time=0s"), 2, "accepted are any");
+	fails(ask_ctl("set " GROUP " quota=1MiB retain_time=x"), 2, "retain_time");
+	done(ask_ctl("allow " GROUP " CN=other"));
+	done(ask_ctl("deny " GROUP " CN=other"));
+	fails(ask_ctl("deny " GROUP " CN=other"), 3, "is no client");
+}
+
+static void test_holding(void **state)
+{
+	char seq[32];
+
+	(void)state;
+	snprintf(seq, sizeof(seq), "seq:%llu", (unsigned long long)model_last(&m) - 5);
+	done(ask_ctl("hold " GROUP " before-upgrade --point %s", seq));
+	assert_non_null(strstr(output, seq));
+	done(ask_ctl("show " GROUP " name:before-upgrade"));
+	assert_non_null(strstr(output, "held"));
+	fails(ask_ctl("hold " GROUP " before-upgrade"), 4, "holds seq:");
+	fails(ask_ctl("hold " GROUP " failover"), 2, "other than 'failover'");
+	done(ask_ctl("release " GROUP " before-upgrade"));
+	fails(ask_ctl("release " GROUP " before-upgrade"), 3, "before-upgrade");
+	fails(ask_ctl("checkpoint " GROUP " x --kind soft"), 2, "accepted are crash");
+	fails(ask_ctl("checkpoint " GROUP " x"), 1, "not connected");
+}
+
+/* --- data ----------------------------------------------------------------------------------- */
+
+static void test_extract(void **state)
+{
+	uint64_t seq = model_last(&m) - 7;
+
+	(void)state;
+	done(ask_ctl("extract " GROUP " disk0.img --disk vm-disk0"));
+	check_file("disk0.img", 0, model_last(&m));
+	fails(ask_ctl("extract " GROUP " disk0.img --disk vm-disk0"), 5, "--force overwrites it");
+	done(ask_ctl("extract " GROUP " disk0.img --disk 1 --point seq:%llu --force", (unsigned long long)seq));
+	check_file("disk0.img", 1, seq);
+	fails(ask_ctl("extract " GROUP " x.img"), 2, "--disk is missing: accepted are vm-disk0, vm-disk1");
+	fails(ask_ctl("extract " GROUP " x.img --disk vda"), 3, "accepted are vm-disk0, vm-disk1");
+	assert_int_equal(access(in_scratch("x.img"), F_OK), -1);
+}
+
+static uint64_t number_of(const char *key)
+{
+	json_t *j = output_json();
+	uint64_t n = (uint64_t)json_integer_value(json_object_get(j, key));
+
+	json_decref(j);
+	return n;
+}
+
+static void test_restore(void **state)
+{
+	uint64_t seq = model_last(&m) - 20;
+
+	(void)state;
+	done(ask_ctl("extract " GROUP " target --disk 0 --force"));
+	assert_true(sh("printf x | dd of=target bs=1 seek=8192 conv=notrunc && cp target before"));
+	/* nobody to ask: nothing changes */
+	fails(ask_ctl("restore " GROUP " --disk 0 --to target"), 5, "--force");
+	assert_true(sh("cmp target before"));
+	/* one block differs, one is written */
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force --json"));
+	assert_int_equal(number_of("written_bytes"), 4096);
+	check_file("target", 0, model_last(&m));
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force --json --point seq:%llu", (unsigned long long)seq));
+	check_file("target", 0, seq);
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force --json --point seq:%llu", (unsigned long long)seq));
+	assert_int_equal(number_of("written_bytes"), 0);
+	assert_true(sh("truncate -s +4096 target"));
+	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force"), 5, "bytes, the disk had");
+	fails(ask_ctl("restore " GROUP " --disk 0 --to nothing --force"), 3, "nothing");
+	fails(ask_ctl("restore " GROUP " --disk 0"), 2, "--to is missing");
+}
+
+static void test_verify(void **state)
+{
+	(void)state;
+	done(ask_ctl("verify " GROUP " --disk 1"));
+	assert_non_null(strstr(output, "all checksums right"));
+	done(ask_ctl("extract " GROUP " source --disk 1 --force"));
+	done(ask_ctl("verify " GROUP " --disk 1 --against-source source"));
+	assert_non_null(strstr(output, "equal"));
+	assert_true(sh("printf x | dd of=source bs=1 seek=70000 conv=notrunc"));
+	fails(ask_ctl("verify " GROUP " --disk 1 --against-source source"), 1, "the first at byte 69632");
+	fails(ask_ctl("verify " GROUP " --disk 0 --against-source source"), 1, "bytes, the replica");
+	done(ask_ctl("scrub " GROUP));
+	assert_non_null(strstr(output, "no fault"));
+}
+
+/* --- exports ------------------------------------------------------------------------------------ */
+
+/* false: qemu-io refused, or failed */
+static bool nbd(const char *socket, const char *command)
+{
+	return sh("qemu-io -f raw 'nbd+unix:///?socket=%s/run/%s.sock' -c '%s' >nbd.out 2>&1 && ! grep -qi -e error -e fail nbd.out",
+		  scratch, socket, command);
+}
+
+static void test_export(void **state)
+{
+	uint64_t seq = model_last(&m) - 11;
+
+	(void)state;
+	done(ask_ctl("export " GROUP " --disk 0 --point seq:%llu --name ro --run run", (unsigned long long)seq));
+	assert_non_null(strstr(output, "nbd+unix:///?socket="));
+	assert_non_null(strstr(output, "<readonly/>"));
+	assert_true(sh("qemu-img convert -O raw 'nbd+unix:///?socket=%s/run/ro.sock' exported", scratch));
+	check_file("exported", 0, seq);
+	assert_false(nbd("ro", "write 0 512"));
+	done(ctl("exports --run run"));
+	assert_non_null(strstr(output, "read-only"));
+	fails(ask_ctl("export " GROUP " --disk 0 --name ro --run run"), 4, "is served already");
+	/* the point stays while it is served */
+	done(ask_ctl("status " GROUP));
+	done(ctl("unexport ro --run run"));
+	fails(ctl("unexport ro --run run"), 3, "there is no export 'ro'");
+	assert_true(sh("! ls run/ro.*"));
+	fails(ask_ctl("export " GROUP " --disk 0 --name ../x --run run"), 2, "no name of an export");
+	fails(ask_ctl("export " GROUP " --disk 0 --scratch . --run run"), 2, "--scratch-max is missing");
+	fails(ask_ctl("export " GROUP " --disk 0 --listen 127.0.0.1:1 --run run"), 2, "there is only TLS");
+}
+
+static void test_scratch(void **state)
+{
+	(void)state;
+	/* thrown away */
+	done(ask_ctl("export " GROUP " --disk 0 --name rw --run run --scratch . --scratch-max 1MiB"));
+	assert_null(strstr(output, "<readonly/>"));
+	assert_true(nbd("rw", "write -P 0x5a 4096 8192"));
+	assert_true(nbd("rw", "read -P 0x5a 4096 8192"));
+	done(ctl("unexport rw --run run"));
+	done(ask_ctl("export " GROUP " --disk 0 --name rw --run run --scratch . --scratch-max 8KiB"));
+	assert_true(sh("qemu-img convert -O raw 'nbd+unix:///?socket=%s/run/rw.sock' exported", scratch));
+	check_file("exported", 0, model_last(&m));
+	/* and there is an end to it */
+	assert_false(nbd("rw", "write -P 1 65536 12288"));
+	done(ctl("unexport rw --run run"));
+	/* kept: the same command goes on, at the same point, though there are newer ones */
+	done(ask_ctl("export " GROUP " --disk 0 --name kept --run run --scratch . --scratch-max 1MiB --keep --point seq:%llu",
+		     (unsigned long long)model_last(&m) - 9));
+	assert_true(nbd("kept", "write -P 0x77 65536 65536"));
+	done(ctl("unexport kept --run run"));
+	done(ctl("exports --run run"));
+	assert_non_null(strstr(output, "kept"));
+	fails(ask_ctl("export " GROUP " --disk 0 --name kept --run run --scratch . --scratch-max 1MiB --keep --point latest"), 5,
+	      "--discard throws them away");
+	done(ask_ctl("export " GROUP " --disk 0 --name kept --run run --scratch . --scratch-max 1MiB --keep"));
+	assert_true(nbd("kept", "read -P 0x77 65536 65536"));
+	done(ask_ctl("show " GROUP " name:export-kept"));
+	done(ask_ctl("unexport kept --run run --discard"));
+	assert_int_equal(access(in_scratch("kept.scratch"), F_OK), -1);
+	fails(ask_ctl("show " GROUP " name:export-kept"), 3, "no point");
+}
+
+/* --- the source is there ---------------------------------------------------------------------------- */
+
+/* The source is asked, puts the record into the stream, and vaioctl says its number. */
+static void test_checkpoint(void **state)
+{
+	struct greeting g = { .group = 0x31, .host = 1, .ring = 1, .generation = 1, .connection = 10, .m = &m };
+	struct vaio_rw_checkpoint_result r = { 0 };
+	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_FILESYSTEM) };
+	struct agent *a = malloc(sizeof(*a));
+	char text[64];
+	const void *batch;
+	size_t len;
+	pid_t child;
+	int status;
+
+	(void)state;
+	g.next_seq = m.next_seq;
+	agent_start(a, &g);
+	child = fork();
+	if (!child)
+		_exit(ask_ctl("checkpoint " GROUP " quiet --kind filesystem --hold"));
+	assert_int_equal(agent_receive(a), VAIO_RW_CHECKPOINT_REQUEST);
+	assert_int_equal(le32toh(a->in.request.kind), VAIO_RW_C_FILESYSTEM);
+	assert_string_equal((char *)a->in.request.name, "quiet");
+	r.cookie = a->in.request.cookie;
+	memcpy(c.name, a->in.request.name, sizeof(c.name));
+	assert_int_equal(model_group(&m, VAIO_RW_R_CHECKPOINT, &c, sizeof(c), "quiet"), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	r.seq = htole64(model_last(&m));
+	/* the answer may come before the record */
+	assert_true(agent_send(a, VAIO_RW_CHECKPOINT_RESULT, &r, sizeof(r)));
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	snprintf(text, sizeof(text), "seq:%llu ", (unsigned long long)model_last(&m));
+	done(ask_ctl("show " GROUP " name:quiet"));
+	assert_memory_equal(output, text, strlen(text));
+	assert_non_null(strstr(output, "held"));
+	done(ask_ctl("release " GROUP " quiet"));
+	/* what the source cannot do, it says */
+	child = fork();
+	if (!child)
+		_exit(ask_ctl("checkpoint " GROUP " again") == 1 && strstr(output, "frozen") ? 0 : 1);
+	assert_int_equal(agent_receive(a), VAIO_RW_DURABLE);
+	assert_int_equal(agent_receive(a), VAIO_RW_CHECKPOINT_REQUEST);
+	r.cookie = a->in.request.cookie;
+	r.seq = 0;
+	strcpy((char *)r.text, "the guest is frozen");
+	assert_true(agent_send(a, VAIO_RW_CHECKPOINT_RESULT, &r, sizeof(r)));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	agent_close(a);
+	free(a);
+}
+
+/* Ready, failover, undo; failover, failback, commit; failover, permanent. Whoever does not know the generation is refused. */
+static void test_failover(void **state)
+{
+	struct greeting g = { .group = 0x31, .host = 1, .ring = 1, .generation = 1, .connection = 20, .m = &m };
+	struct vr_generation new = { .counter = 0 };
+	struct agent *a = malloc(sizeof(*a));
+	uint64_t last = model_last(&m);
+	json_t *j, *generation;
+	const char *id;
+
+	(void)state;
+	g.next_seq = m.next_seq;
+	fails(ask_ctl("undo " GROUP), 4, "'undo' is accepted from failover and failback");
+	agent_start(a, &g);
+	done(ask_ctl("failover " GROUP " --point seq:%llu", (unsigned long long)last - 3));
+	agent_ended(a);
+	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_PROMOTED);
+	agent_close(a);
+	g.connection++;
+	refused("a", &g, VAIO_RW_END_PROMOTED, "taken into use");
+	done(ask_ctl("show " GROUP " name:failover"));
+	assert_non_null(strstr(output, "held"));
+	fails(ask_ctl("release " GROUP " failover"), 5, "undo or commit");
+	fails(ask_ctl("commit " GROUP), 4, "accepted from failback");
+	/* a daemon that is killed comes back to the same state */
+	stop_daemon(SIGKILL);
+	start_daemon();
+	g.connection++;
+	refused("a", &g, VAIO_RW_END_PROMOTED, "taken into use");
+	done(ask_ctl("undo " GROUP));
+	fails(ask_ctl("show " GROUP " name:failover"), 3, "no point");
+	g.connection++;
+	agent_start(a, &g);
+	assert_int_equal(a->durable, last);
+	agent_close(a);
+
+	done(ask_ctl("failover " GROUP));
+	done(ask_ctl("failback " GROUP));
+	g.connection++;
+	refused("a", &g, VAIO_RW_END_PROMOTED, "taken into use");
+	done(ask_ctl("undo " GROUP));
+	done(ask_ctl("failback " GROUP));
+	done(ask_ctl("commit " GROUP));
+	g.connection++;
+	refused("a", &g, VAIO_RW_END_FORK, "does not know");
+	done(ask_ctl("status " GROUP " --json"));
+	j = output_json();
+	assert_string_equal(json_string_value(json_object_get(j, "failover")), "ready");
+	/* the record of the generation changes nothing: it is a point still */
+	assert_int_equal(json_integer_value(json_object_get(j, "complete_seq")), last + 1);
+	generation = json_object_get(j, "generation");
+	id = json_string_value(json_object_get(generation, "id"));
+	assert_int_equal(json_integer_value(json_object_get(generation, "counter")), m.generation + 1);
+	new.counter = m.generation + 1;
+	new.first_seq = (uint64_t)json_integer_value(json_object_get(generation, "first_seq"));
+	for (int i = 0, at = 0; i < 16; i++, at += 2) {
+		unsigned int byte;
+
+		at += id[at] == '-';
+		sscanf(id + at, "%2x", &byte);
+		new.id[i] = (uint8_t)byte;
+	}
+	json_decref(j);
+	/* the source that was told of it goes on, with a comparison to come */
+	g.more = &new;
+	g.connection++;
+	g.next_seq = new.first_seq + 100;
+	agent_start(a, &g);
+	assert_true(le32toh(a->in.welcome.flags) & VAIO_RW_W_RESYNC);
+	assert_int_equal(le64toh(a->in.welcome.complete_seq), last + 1);
+	agent_close(a);
+
+	done(ask_ctl("failover " GROUP));
+	done(ask_ctl("permanent " GROUP));
+	g.connection++;
+	refused("a", &g, VAIO_RW_END_PROMOTED, "taken into use");
+	fails(ask_ctl("undo " GROUP), 4, "permanent");
+	/* what it has can still be read */
+	done(ask_ctl("extract " GROUP " permanent.img --disk 0 --point name:failover"));
+	check_file("permanent.img", 0, last);
+	free(a);
+}
+
+/* --- without the daemon ---------------------------------------------------------------------------------- */
+
+static void test_offline(void **state)
+{
+	uint64_t last = model_last(&m);
+	char dir[128];
+	int code;
+
+	(void)state;
+	stop_daemon(SIGTERM);
+	daemon_pid = 0;
+	folder_of(0x31, dir, sizeof(dir));
+	done(ctl("status %s", dir));
+	assert_non_null(strstr(output, "offline"));
+	done(ctl("points %s", dir));
+	done(ctl("show %s seq:%llu", dir, (unsigned long long)last));
+	done(ctl("extract %s offline.img --disk 1 --point seq:%llu", dir, (unsigned long long)last));
+	check_file("offline.img", 1, last);
+	done(ctl("scrub %s", dir));
+	fails(ctl("status ./nothing"), 3, "nothing");
+	/* a byte that rotted is found, by both */
+	assert_true(sh("f=$(ls %s/journal/*.seg | head -n 1) && printf xyz | dd of=$f bs=1 seek=4300 conv=notrunc", dir));
+	code = ctl("scrub %s", dir);
+	if (code != 1 || (!strstr(output, "fault") && !strstr(output, "damaged") && !strstr(output, "missing")))
+		fail_msg("%d: %s", code, output);
+}
+
+static int setup_group(void **state)
+{
+	struct agent *a = malloc(sizeof(*a));
+
+	if (setup(state))
+		return 1;
+	make_group(a, &m, 0x31, 1);
+	agent_close(a);
+	free(a);
+	return 0;
+}
+
+/* What a failed test left behind ends too. */
+static int teardown_group(void **state)
+{
+	sh("for f in run/*.pid; do kill $(cat $f); done");
+	vr_builder_free(m.builder);
+	free(m.records);
+	return teardown(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_asking),
+		cmocka_unit_test(test_holding),
+		cmocka_unit_test(test_extract),
+		cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_verify),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_checkpoint),
+		cmocka_unit_test(test_failover),
+		cmocka_unit_test(test_offline),
+	};
+	const char *text = getenv("VAIO_SEED");
+
+	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
+	signal(SIGPIPE, SIG_IGN);
+	gcry_check_version(NULL);
+	printf("# seed %llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}
