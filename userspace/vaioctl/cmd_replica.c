@@ -132,7 +132,7 @@ static void print_disks(json_t *g)
 static int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
 {
 	char text[160], t1[32], t2[32];
-	json_t *g;
+	json_t *g = NULL;
 	int rc = get_status(cmd, a, &g);
 
 	if (rc)
