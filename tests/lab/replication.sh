@@ -6,6 +6,8 @@ MIB=32
 . "$(dirname "$0")/repl-lib.sh"
 
 repl_modules
+check 'the module loads by its names' eval 'rmmod vaio_replication && modprobe vaio-filter-replication &&
+	rmmod vaio_replication && vaioctl group list && grep -q ^vaio_replication /proc/modules'
 repl_devices || bail 'the devices are made'
 
 # --- groups
