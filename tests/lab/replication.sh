@@ -174,7 +174,15 @@ check 'it is taken down' eval 'dmsetup remove --retry d3 && vaioctl group delete
 
 check 'the ring cannot be written, nor the rules be broken' repl-hostile g "$agent_pid"
 agent_kill
+vaioctl group set g on_loss=track
+writer_start --streams 8 --discard --seed "$((VAIO_SEED + 6))"
 check 'when the ring is free an agent without manners gets nothing' repl-hostile g
+check 'and the guest has not noticed' kill -0 "$writer_pid"
+vaioctl group set g on_loss=stall:60s,track
+rm "$COPIES/state"
+agent_start --mode check
+writer_stop
+copies_equal 'what it acknowledged without having it, a comparison finds'
 
 check 'the disks are removed' repl_down
 check 'the group is deleted' vaioctl group delete g
