@@ -420,6 +420,80 @@ static void test_failover(void **state)
 	free(a);
 }
 
+/* --- the source's end --- */
+
+/* Answers one question as vaio-agent would. */
+static pid_t play_agent(const char *answer)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid_t pid;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", in_scratch("agent"));
+	unlink(addr.sun_path);
+	assert_int_equal(bind(fd, (void *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid = fork();
+	if (!pid) {
+		int conn = accept(fd, NULL, NULL);
+		char line[4096];
+		ssize_t n = read(conn, line, sizeof(line) - 1), out = write(conn, answer, strlen(answer));
+
+		_exit(n <= 0 || out <= 0);
+	}
+	close(fd);
+	return pid;
+}
+
+static void agent_played(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void test_source(void **state)
+{
+	static const char status_answer[] =
+		"{\"ok\": true, \"groups\": [{\"name\": \"vm1\", \"uuid\": \"u\", \"target\": \"dr1:7790\", \"mode\": \"sync\", "
+		"\"state\": \"initial-sync\", \"error\": \"\", \"connected\": true, \"peer\": \"10.0.0.9:7790\", \"rpo_ms\": 1500, "
+		"\"rpo_worst_ms\": null, \"backlog_bytes\": 1048576, \"rate\": 2097152, \"resync\": {\"kind\": \"initial\", "
+		"\"total_bytes\": 1073741824, \"left_bytes\": 268435456, \"rate\": 2097152, \"left_ms\": 128000}, \"disks\": "
+		"[{\"name\": \"vda\", \"uuid\": \"d\", \"bytes\": 1073741824, \"dirty_bytes\": 268435456, \"check_bytes\": 0}]}]}\n";
+	pid_t pid;
+
+	(void)state;
+	pid = play_agent(status_answer);
+	done(ctl("list --agent agent"));
+	agent_played(pid);
+	assert_non_null(strstr(output, "source   initial-sync"));
+	assert_non_null(strstr(output, "1.5s"));
+	assert_non_null(strstr(output, "dr1:7790"));
+	pid = play_agent(status_answer);
+	done(ctl("status vm1 --agent agent"));
+	agent_played(pid);
+	assert_non_null(strstr(output, "initial, 75 % of 1 GiB, 2 MiB/s, 2m08s left"));
+	assert_non_null(strstr(output, "256 MiB"));
+	pid = play_agent(status_answer);
+	fails(ctl("status vm2 --agent agent"), 3, "there is no group 'vm2'");
+	agent_played(pid);
+	pid = play_agent("{\"ok\": true, \"seq\": 4711, \"durable\": true}\n");
+	done(ctl("checkpoint vm1 x --agent agent"));
+	agent_played(pid);
+	assert_memory_equal(output, "seq:4711 ", 9);
+	pid = play_agent("{\"ok\": true, \"seq\": 4711, \"durable\": false}\n");
+	fails(ctl("checkpoint vm1 x --agent agent"), 6, "not yet at the replica");
+	agent_played(pid);
+	pid = play_agent("{\"ok\": false, \"error\": \"the group is tracking\"}\n");
+	fails(ctl("checkpoint vm1 x --agent agent"), 1, "the group is tracking");
+	agent_played(pid);
+	pid = play_agent("no JSON\n");
+	fails(ctl("list --agent agent"), 1, "no answer");
+	agent_played(pid);
+	fails(ctl("list --agent nowhere"), 3, "does vaio-agent run here?");
+}
+
 /* --- without the daemon ---------------------------------------------------------------------------------- */
 
 static void test_offline(void **state)
@@ -480,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_scratch),
 		cmocka_unit_test(test_checkpoint),
 		cmocka_unit_test(test_failover),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_offline),
 	};
 	const char *text = getenv("VAIO_SEED");

@@ -10,173 +10,6 @@
 #include "../libvaio/units.h"
 #include "replica.h"
 
-/* --- list and status -------------------------------------------------------------------- */
-
-/* What a store without its daemon says of itself. */
-static int folder_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t **out)
-{
-	struct vr_options options = { .write = false };
-	struct vr_store *st;
-	struct vr_err e;
-	struct vr_io *io;
-	char dir[512];
-	int err, rc = replica_folder(cmd, a, a->operand[0], dir, sizeof(dir));
-
-	if (rc)
-		return rc;
-	err = vr_io_open(dir, &io);
-	if (err)
-		return vaioctl_cmd_fail(cmd, VAIO_FAILED, "'%s': %s", dir, strerror(-err));
-	err = vr_store_open(io, &options, &st, &e);
-	if (err) {
-		io->ops->free(io);
-		return replica_fail(cmd, err, &e);
-	}
-	*out = vr_report_store(st);
-	vr_store_close(st);
-	json_object_set_new(*out, "state", json_string("offline"));
-	json_object_set_new(*out, "directory", json_string(dir));
-	return VAIO_OK;
-}
-
-static int get_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t **out)
-{
-	json_t *j;
-	int rc;
-
-	if (replica_is_folder(a->operand[0]))
-		return folder_status(cmd, a, out);
-	rc = replica_ask(cmd, a, json_pack("{s:s, s:s}", "do", "status", "group", a->operand[0]), &j);
-	if (rc)
-		return rc;
-	*out = json_incref(json_object_get(j, "group"));
-	json_decref(j);
-	return VAIO_OK;
-}
-
-static const char *rpo_text(json_t *g, const char *key, char *buf, size_t size)
-{
-	if (!json_is_true(json_object_get(g, "connected")))
-		snprintf(buf, size, "-");
-	else
-		replica_span(replica_number(g, key), buf, size);
-	return buf;
-}
-
-/* "3h12m of 24h" */
-static const char *history_text(json_t *g, char *buf, size_t size)
-{
-	uint64_t wanted = replica_number(g, "retain_ns");
-	char have[32], want[32];
-
-	replica_span(replica_number(g, "history_ns"), have, sizeof(have));
-	if (wanted)
-		snprintf(buf, size, "%s of %s", have, replica_span(wanted, want, sizeof(want)));
-	else
-		snprintf(buf, size, "%s", have);
-	return buf;
-}
-
-static int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
-{
-	json_t *j, *g, *groups;
-	size_t i;
-	int rc = replica_ask(cmd, a, json_pack("{s:s}", "do", "list"), &j);
-
-	if (rc)
-		return rc;
-	groups = json_incref(json_object_get(j, "groups"));
-	json_decref(j);
-	if (opt->json)
-		return vaioctl_print_json(groups);
-	printf("%-20s %-14s %5s %8s %8s %10s %10s  %s\n", "NAME", "STATE", "DISKS", "RPO", "WORST", "BACKLOG", "RATE/s", "HISTORY");
-	json_array_foreach(groups, i, g) {
-		char rpo[32], worst[32], backlog[32], rate[32], history[80];
-
-		printf("%-20s %-14s %5zu %8s %8s %10s %10s  %s\n", replica_text(g, "name")[0] ? replica_text(g, "name") :
-		       replica_text(g, "uuid"), replica_text(g, "state"), json_array_size(json_object_get(g, "disks")),
-		       rpo_text(g, "rpo_ns", rpo, sizeof(rpo)), rpo_text(g, "rpo_worst_ns", worst, sizeof(worst)),
-		       vaio_format_size(backlog, sizeof(backlog), (double)replica_number(g, "backlog_bytes")),
-		       vaio_format_size(rate, sizeof(rate), (double)replica_number(g, "rate_bytes")),
-		       history_text(g, history, sizeof(history)));
-	}
-	json_decref(groups);
-	return VAIO_OK;
-}
-
-static void row(const char *name, const char *text)
-{
-	if (text[0])
-		printf("  %-14s %s\n", name, text);
-}
-
-static void size_row(const char *name, json_t *g, const char *key)
-{
-	char size[32];
-
-	row(name, vaio_format_size(size, sizeof(size), (double)replica_number(g, key)));
-}
-
-static void print_disks(json_t *g)
-{
-	char size[32];
-	json_t *d;
-	size_t i;
-
-	printf("disks\n");
-	json_array_foreach(json_object_get(g, "disks"), i, d)
-		printf("  %-14s %10s  %s\n", replica_text(d, "name"),
-		       vaio_format_size(size, sizeof(size), (double)replica_number(d, "size")), replica_text(d, "uuid"));
-}
-
-static int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
-{
-	char text[160], t1[32], t2[32];
-	json_t *g = NULL;
-	int rc = get_status(cmd, a, &g);
-
-	if (rc)
-		return rc;
-	if (opt->json)
-		return vaioctl_print_json(g);
-	printf("%s  %s%s%s\n", replica_text(g, "name"), replica_text(g, "state"), replica_text(g, "blocked")[0] ? ": " : "",
-	       replica_text(g, "blocked"));
-	row("error", replica_text(g, "error"));
-	row("uuid", replica_text(g, "uuid"));
-	row("store", replica_text(g, "directory"));
-	row("source", replica_text(g, "source"));
-	if (json_is_true(json_object_get(g, "connected"))) {
-		snprintf(text, sizeof(text), "%s (%s)", replica_text(g, "peer"), replica_text(g, "client"));
-		row("connection", text);
-		row("mode", json_is_true(json_object_get(g, "sync")) ? "sync" : "async");
-		snprintf(text, sizeof(text), "%s, worst %s", replica_span(replica_number(g, "rpo_ns"), t1, sizeof(t1)),
-			 replica_span(replica_number(g, "rpo_worst_ns"), t2, sizeof(t2)));
-		row("RPO", text);
-		size_row("backlog", g, "backlog_bytes");
-		size_row("to resync", g, "dirty_bytes");
-		size_row("rate per s", g, "rate_bytes");
-	}
-	row("history", history_text(g, text, sizeof(text)));
-	row("oldest point", replica_time(replica_number(g, "oldest_ns"), t1, sizeof(t1)));
-	if (replica_number(g, "complete_seq")) {
-		snprintf(text, sizeof(text), "seq:%" PRIu64, replica_number(g, "complete_seq"));
-		row("newest point", text);
-	}
-	row("newest record", replica_time(replica_number(g, "durable_ns"), t1, sizeof(t1)));
-	snprintf(text, sizeof(text), "%" PRIu64 " %s", replica_number(json_object_get(g, "generation"), "counter"),
-		 replica_text(json_object_get(g, "generation"), "id"));
-	row("generation", text);
-	size_row("journal", g, "journal_bytes");
-	size_row("base", g, "base_bytes");
-	if (replica_number(g, "quota_bytes"))
-		size_row("quota", g, "quota_bytes");
-	row("held by", replica_text(g, "held_by"));
-	row("upkeep", replica_text(g, "upkeep_error"));
-	print_disks(g);
-	json_decref(g);
-	return VAIO_OK;
-}
-
 /* --- points ---------------------------------------------------------------------------------- */
 
 static void print_points(json_t *j)
@@ -268,14 +101,40 @@ static int replica_show(const struct vaioctl_cmd *cmd, const struct vaioctl_args
 
 /* --- holding -------------------------------------------------------------------------------------- */
 
+/* On the source: its agent puts the checkpoint into the stream, and says when the replica has it. */
+static int ask_source(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const char *kind,
+		      const struct vaioctl_globals *opt)
+{
+	json_t *j;
+	int rc = replica_ask_agent(cmd, a, json_pack("{s:s, s:s, s:s, s:s, s:b, s:i}", "do", "checkpoint", "group", a->operand[0],
+						     "name", a->operand[1], "kind", kind, "pin", vaioctl_has(a, "hold"), "wait_ms",
+						     60000), &j);
+	bool durable;
+
+	if (rc)
+		return rc;
+	durable = json_is_true(json_object_get(j, "durable"));
+	if (opt->json)
+		rc = vaioctl_print_json(j);
+	else
+		printf("seq:%" PRIu64 "  %s%s\n", replica_number(j, "seq"), a->operand[1], durable ? "" : "  not yet at the replica");
+	if (!opt->json)
+		json_decref(j);
+	return rc ? rc : durable ? VAIO_OK : vaioctl_cmd_fail(cmd, VAIO_PARTIAL, "the checkpoint is made, and not yet at the replica");
+}
+
 static int replica_checkpoint(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
 {
 	const char *kind = vaioctl_opt(a, "kind");
+	bool replicad, agent;
 	json_t *j;
 	int rc;
 
 	if (kind && !vr_checkpoint_kind(kind))
 		return vaioctl_cmd_fail(cmd, VAIO_USAGE, "--kind '%s': accepted are crash, filesystem, application", kind);
+	replica_ends(a, &replicad, &agent);
+	if (agent && !replicad)
+		return ask_source(cmd, a, kind ? kind : "crash", opt);
 	rc = replica_ask(cmd, a, json_pack("{s:s, s:s, s:s, s:s, s:b}", "do", "checkpoint", "group", a->operand[0], "name",
 					   a->operand[1], "kind", kind ? kind : "crash", "pin", vaioctl_has(a, "hold")), &j);
 	return rc ? rc : print_point(j, opt);
@@ -394,7 +253,7 @@ static const struct vaioctl_opt socket_opts[] = { OPT_SOCKET, { 0 } };
 static const struct vaioctl_opt checkpoint_opts[] = {
 	{ "kind", "KIND", "crash (default), filesystem or application", false },
 	{ "hold", NULL, "keep it until it is released", false },
-	OPT_SOCKET, { 0 }
+	OPT_SOCKET, OPT_AGENT, { 0 }
 };
 static const struct vaioctl_opt point_opts[] = { OPT_POINT, OPT_SOCKET, { 0 } };
 
@@ -403,10 +262,10 @@ static const struct vaioctl_opt point_opts[] = { OPT_POINT, OPT_SOCKET, { 0 } };
 
 const struct vaioctl_cmd vaioctl_replica_cmds[] = {
 	{
-		.noun = "replica", .verb = "list", .run = replica_list, .opts = socket_opts,
-		.summary = "groups whose replica is on this host",
+		.noun = "replica", .verb = "list", .run = replica_list, .opts = replica_status_opts,
+		.summary = "groups whose replica, or source, is on this host",
 	}, {
-		.noun = "replica", .verb = "status", .run = replica_status, .operands = "GROUP", .opts = socket_opts,
+		.noun = "replica", .verb = "status", .run = replica_status, .operands = "GROUP", .opts = replica_status_opts,
 		.min_operands = 1, .max_operands = 1,
 		.summary = "how a replica is: RPO, backlog, history, space", .text = GROUP_TEXT,
 	}, {

@@ -8,6 +8,7 @@
 #include "../libvaio/host.h"
 #include "../libvaio/sidecar.h"
 #include "../libvaio/units.h"
+#include "progress.h"
 #include "vaioctl.h"
 
 #define DEFAULT_GROW	16
@@ -404,8 +405,14 @@ static int check(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a,
 
 static void show_progress(u64 done, u64 total)
 {
-	if (total > 1ULL << 30 && isatty(STDERR_FILENO))
-		fprintf(stderr, "\rformatting: %3llu %%%s", done * 100 / total, done < total ? "" : "\n");
+	static struct vaioctl_progress p;
+
+	if (!p.what)
+		vaioctl_progress_begin(&p, "formatting", total);
+	if (done < total)
+		vaioctl_progress_at(&p, done);
+	else
+		vaioctl_progress_end(&p);
 }
 
 static int format_body(struct job *job, const struct vaioctl_args *a, const struct vaioctl_globals *g)

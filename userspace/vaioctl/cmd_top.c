@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../libvaio/libvaio.h"
 #include "alone.h"
+#include "replica.h"
 #include "screen.h"
 
 /* Without bars the table is 79 columns wide when names are short. */
@@ -237,6 +239,7 @@ static void table_text(FILE *f, const struct look *new, const struct look *old, 
 	if (!new->n)
 		fprintf(f, "no disks\n");
 	free(r);
+	replica_table(f);
 }
 
 static void draw_screen(const struct look *new, const struct look *old, uint64_t interval)
@@ -263,6 +266,9 @@ static void draw_screen(const struct look *new, const struct look *old, uint64_t
 static int look(struct vaio_nl *nl, struct look *l, struct vaio_err *e)
 {
 	l->at = now();
+	/* A host with replicas only. */
+	if (!nl)
+		return VAIO_OK;
 	return vaio_nl_stats_all(nl, &l->list, &l->n, e);
 }
 
@@ -333,12 +339,15 @@ int cmd_top(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const s
 		count = 1;
 	}
 	rc = vaio_nl_open(&nl, &e);
-	if (rc)
+	if (rc && access(REPLICAD_SOCKET, F_OK))
 		return vaioctl_fail_err(cmd, rc, &e);
+	if (rc)
+		nl = NULL;
 	full = g->color && !g->json && count != 1;
 	vaioctl_screen_open(full);
 	rc = top_loop(nl, interval, count, full, g->json, &e);
 	vaioctl_screen_close();
-	vaio_nl_close(nl);
+	if (nl)
+		vaio_nl_close(nl);
 	return rc ? vaioctl_fail_err(cmd, rc, &e) : VAIO_OK;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,9 +37,8 @@ static int exit_code(const char *code)
 	return VAIO_FAILED;
 }
 
-int replica_ask(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t *request, json_t **answer)
+static int ask(const struct vaioctl_cmd *cmd, const char *path, const char *daemon, json_t *request, json_t **answer)
 {
-	const char *path = vaioctl_opt(a, "socket") ? vaioctl_opt(a, "socket") : REPLICAD_SOCKET;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = VAIO_OK;
 	json_error_t why;
@@ -46,13 +46,13 @@ int replica_ask(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, jso
 	FILE *f = NULL;
 
 	if (strlen(path) >= sizeof(addr.sun_path)) {
-		rc = vaioctl_cmd_fail(cmd, VAIO_USAGE, "--socket '%s' is longer than %zu bytes", path, sizeof(addr.sun_path) - 1);
+		rc = vaioctl_cmd_fail(cmd, VAIO_USAGE, "socket '%s' is longer than %zu bytes", path, sizeof(addr.sun_path) - 1);
 	} else {
 		strcpy(addr.sun_path, path);
 		if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
 			rc = vaioctl_cmd_fail(cmd, errno == EACCES ? VAIO_FAILED : VAIO_NOTFOUND,
-					      "%s: %s: does vaio-replicad run here? A store's folder, with a '/', needs none",
-					      path, strerror(errno));
+					      "%s: %s: does %s run here?%s", path, strerror(errno), daemon,
+					      strcmp(daemon, "vaio-agent") ? " A store's folder, with a '/', needs none" : "");
 		else
 			f = fdopen(fd, "r+");
 	}
@@ -78,6 +78,50 @@ int replica_ask(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, jso
 	json_object_del(j, "ok");
 	*answer = j;
 	return VAIO_OK;
+}
+
+int replica_ask(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t *request, json_t **answer)
+{
+	return ask(cmd, vaioctl_opt(a, "socket") ? vaioctl_opt(a, "socket") : REPLICAD_SOCKET, "vaio-replicad", request, answer);
+}
+
+int replica_ask_agent(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t *request, json_t **answer)
+{
+	return ask(cmd, vaioctl_opt(a, "agent") ? vaioctl_opt(a, "agent") : AGENT_SOCKET, "vaio-agent", request, answer);
+}
+
+void replica_ends(const struct vaioctl_args *a, bool *replicad, bool *agent)
+{
+	bool given = vaioctl_has(a, "socket") || vaioctl_has(a, "agent");
+
+	*replicad = given ? vaioctl_has(a, "socket") : !access(REPLICAD_SOCKET, F_OK);
+	*agent = given ? vaioctl_has(a, "agent") : !access(AGENT_SOCKET, F_OK);
+}
+
+json_t *replica_ask_quietly(const char *path, json_t *request)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 2 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	json_t *j = NULL;
+	FILE *f = NULL;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		f = fdopen(fd, "r+");
+	}
+	if (f) {
+		json_dumpf(request, f, JSON_COMPACT);
+		fputc('\n', f);
+		if (!fflush(f))
+			j = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+		fclose(f);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	json_decref(request);
+	return j;
 }
 
 int replica_folder(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const char *group, char *dir, size_t size)

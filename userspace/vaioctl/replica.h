@@ -6,16 +6,29 @@
 #ifndef VAIOCTL_REPLICA_H
 #define VAIOCTL_REPLICA_H
 
+#include <stdio.h>
+
 #include "../libreplica/libreplica.h"
 #include "vaioctl.h"
 
 #define REPLICAD_SOCKET	"/run/vaio/replicad.sock"
+#define AGENT_SOCKET	"/run/vaio/agent.sock"
+#define OPT_AGENT	{ "agent", "PATH", "vaio-agent's socket, on the source (" AGENT_SOCKET ")", false }
 #define OPT_SOCKET	{ "socket", "PATH", "vaio-replicad's (" REPLICAD_SOCKET ")", false }
 #define OPT_POINT	{ "point", "POINT", "latest, oldest, seq:N, name:X, a time, -10min (latest)", false }
 #define OPT_DISK	{ "disk", "DISK", "name, UUID or number; may be left out when there is one", false }
 
 /* Sends @request (dropped) and gives the answer. Fails with what the daemon says. */
 int replica_ask(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t *request, json_t **answer);
+
+/*
+ * Where a question goes that both ends can answer: to the socket that is given (--socket, --agent), else to
+ * those that are there. False for both: neither is.
+ */
+void replica_ends(const struct vaioctl_args *a, bool *replicad, bool *agent);
+int replica_ask_agent(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t *request, json_t **answer);
+/* Without a word when nobody answers within two seconds: NULL. @request is dropped. */
+json_t *replica_ask_quietly(const char *path, json_t *request);
 
 static inline bool replica_is_folder(const char *group)
 {
@@ -55,6 +68,13 @@ const char *replica_time(uint64_t ns, char *buf, size_t size);
 const char *replica_span(uint64_t ns, char *buf, size_t size);
 uint64_t replica_number(json_t *j, const char *key);
 const char *replica_text(json_t *j, const char *key);
+
+/* cmd_replica_status.c */
+extern const struct vaioctl_opt replica_status_opts[];
+int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
+int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
+/* Lines of all groups of this host, for top; nothing when there are none. */
+void replica_table(FILE *f);
 
 /* cmd_replica_export.c, cmd_replica_data.c */
 extern const struct vaioctl_opt replica_export_opts[], replica_exports_opts[], replica_unexport_opts[], replica_extract_opts[],
