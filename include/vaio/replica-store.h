@@ -31,6 +31,7 @@
 enum vaio_rs_role {
 	VAIO_RS_REPLICA = 1,	/* takes records from its source */
 	VAIO_RS_PROMOTED = 2,	/* was taken into use: takes none */
+	VAIO_RS_RETURNED = 3,	/* after a failback: takes records, and its source has to be compared */
 };
 
 /* Where a failover stands; only READY takes records. */

@@ -406,6 +406,7 @@ static void test_failover(void **state)
 	g.next_seq = new.first_seq + 100;
 	agent_start(a, &g);
 	assert_true(le32toh(a->in.welcome.flags) & VAIO_RW_W_RESYNC);
+	assert_true(le32toh(a->in.welcome.flags) & VAIO_RW_W_COMPARE);
 	assert_int_equal(le64toh(a->in.welcome.complete_seq), last + 1);
 	agent_close(a);
 

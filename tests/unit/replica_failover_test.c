@@ -76,7 +76,10 @@ static void check_state(struct vr_store *st, uint32_t state, uint64_t held)
 
 	vr_store_info(st, &info);
 	assert_int_equal(info.failover, state);
-	assert_int_equal(info.role, state == VAIO_RS_PERMANENT ? VAIO_RS_PROMOTED : VAIO_RS_REPLICA);
+	if (state == VAIO_RS_PERMANENT)
+		assert_int_equal(info.role, VAIO_RS_PROMOTED);
+	else
+		assert_true(info.role == VAIO_RS_REPLICA || info.role == VAIO_RS_RETURNED);
 	assert_int_equal(holds(st, &seq), state != VAIO_RS_READY);
 	if (state != VAIO_RS_READY)
 		assert_int_equal(seq, held);
@@ -198,7 +201,7 @@ static void test_walk(void **state)
 			int rc;
 
 			w.step = (enum vr_failover_step)(mem_rand(&w.rand) % 5);
-			if (w.step == VR_PERMANENT && mem_rand(&w.rand) % 4)
+			if (w.step == VR_PERMANENT && mem_rand(&w.rand) % 2)
 				w.step = VR_FAILBACK;
 			w.to = model_to(w.state, w.step);
 			vr_store_info(w.st, &info);
@@ -234,6 +237,71 @@ static void test_walk(void **state)
 	}
 	print_message("# %u cuts; failover %u, undo %u, permanent %u, failback %u, commit %u\n", cuts, steps[VR_FAILOVER],
 		      steps[VR_UNDO], steps[VR_PERMANENT], steps[VR_FAILBACK], steps[VR_COMMIT]);
+}
+
+static int append_one(struct walk *w, unsigned int type, uint32_t kind)
+{
+	struct vaio_rw_resync s = { .kind = htole32(kind), .bytes = htole64(4096) };
+	const void *batch;
+	size_t len;
+
+	assert_int_equal(model_group(w->m, type, kind ? &s : NULL, kind ? sizeof(s) : 0, NULL), 0);
+	batch = vr_builder_finish(w->m->builder, &len);
+	return vr_store_append(w->st, batch, len, &why);
+}
+
+/* After a failback the source is believed when it was compared, not before. */
+static void test_returned(void **state)
+{
+	struct memfs *fs = memfs_new(seed);
+	struct walk w = { .rand = seed | 1 };
+	struct vr_info info;
+	struct vr_point p;
+	struct model m;
+	uint64_t next;
+
+	(void)state;
+	model_init(&m, seed);
+	m.stretches = false;
+	w.m = &m;
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	w.st = open_store(fs);
+	feed(&w, 20);
+	ok(vr_point_find(w.st, "latest", 0, &p, &why));
+	ok(vr_store_failover(w.st, VR_FAILOVER, &p, &why));
+	ok(vr_store_failover(w.st, VR_FAILBACK, NULL, &why));
+	ok(vr_store_failover(w.st, VR_COMMIT, NULL, &why));
+	vr_store_close(w.st);
+	w.st = open_store(fs);
+	vr_store_info(w.st, &info);
+	assert_int_equal(info.role, VAIO_RS_RETURNED);
+	m.generation = info.generation.counter;
+	m.next_seq = next = info.durable.last_seq + 1;
+	assert_int_equal(append_one(&w, VAIO_RW_R_RESYNC_END, 0), -EPROTO);
+	assert_non_null(strstr(why.text, "compared first"));
+	m.next_seq = next;
+	assert_int_equal(append_one(&w, VAIO_RW_R_RESYNC_BEGIN, VAIO_RW_S_BITMAP), -EPROTO);
+	assert_non_null(strstr(why.text, "not enough"));
+	m.next_seq = next;
+	ok(append_one(&w, VAIO_RW_R_RESYNC_BEGIN, VAIO_RW_S_COMPARE));
+	ok(vr_store_commit(w.st, &why));
+	/* a restart in between changes nothing */
+	vr_store_close(w.st);
+	w.st = open_store(fs);
+	vr_store_info(w.st, &info);
+	assert_int_equal(info.role, VAIO_RS_RETURNED);
+	ok(append_one(&w, VAIO_RW_R_RESYNC_END, 0));
+	ok(vr_store_commit(w.st, &why));
+	vr_store_info(w.st, &info);
+	assert_int_equal(info.role, VAIO_RS_REPLICA);
+	assert_int_equal(info.durable.complete_seq, info.durable.last_seq);
+	vr_store_close(w.st);
+	w.st = open_store(fs);
+	vr_store_info(w.st, &info);
+	assert_int_equal(info.role, VAIO_RS_REPLICA);
+	vr_store_close(w.st);
+	memfs_free(fs);
+	model_free(&m);
 }
 
 /* The point is there for as long as it is held, however short the history that is wanted. */
@@ -273,7 +341,8 @@ static void test_held(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_held) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_returned),
+					     cmocka_unit_test(test_held) };
 	const char *text = getenv("VAIO_SEED");
 
 	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);

@@ -27,8 +27,9 @@ static const struct step {
 
 static const char *const state_names[] = { "?", "ready", "failover", "permanent", "failback", "commit" };
 
-/* Writes state and role; and the point that is held, or its release, with them. */
-static int write_state(struct vr_store *st, uint32_t state, const struct vr_point *hold, bool release, struct vr_err *e)
+/* Writes state and role (0: as it is); and the point that is held, or its release, with them. */
+static int write_state(struct vr_store *st, uint32_t state, uint32_t new_role, const struct vr_point *hold, bool release,
+		       struct vr_err *e)
 {
 	struct vr_super *s = st->super;
 	uint32_t failover, role;
@@ -61,7 +62,7 @@ static int write_state(struct vr_store *st, uint32_t state, const struct vr_poin
 			s->marks[at] = s->marks[--s->nr_marks];
 		}
 		s->failover = state;
-		s->role = state == VAIO_RS_PERMANENT ? VAIO_RS_PROMOTED : VAIO_RS_REPLICA;
+		s->role = new_role ? new_role : role;
 		err = vr_super_write(st, e);
 		if (err) {
 			s->failover = failover;
@@ -129,23 +130,23 @@ int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const str
 			       s->from);
 	switch (step) {
 	case VR_FAILOVER:
-		return write_state(st, s->to, p, false, e);
+		return write_state(st, s->to, 0, p, false, e);
 	case VR_UNDO:
 		if (now == VAIO_RS_FAILBACK)
-			return write_state(st, VAIO_RS_FAILOVER, NULL, false, e);
-		return write_state(st, VAIO_RS_READY, NULL, true, e);
+			return write_state(st, VAIO_RS_FAILOVER, 0, NULL, false, e);
+		return write_state(st, VAIO_RS_READY, 0, NULL, true, e);
 	case VR_PERMANENT:
 		/* No way back from here, so that a cut before the generation is written does no harm. */
-		err = write_state(st, s->to, NULL, false, e);
+		err = write_state(st, s->to, VAIO_RS_PROMOTED, NULL, false, e);
 		return err ? err : new_generation(st, false, e);
 	case VR_COMMIT:
 		/* Between the first and the last of these only the same step is accepted again. */
-		err = write_state(st, VAIO_RS_COMMIT, NULL, false, e);
+		err = write_state(st, VAIO_RS_COMMIT, 0, NULL, false, e);
 		if (!err)
 			err = new_generation(st, true, e);
-		return err ? err : write_state(st, VAIO_RS_READY, NULL, true, e);
+		return err ? err : write_state(st, VAIO_RS_READY, VAIO_RS_RETURNED, NULL, true, e);
 	case VR_FAILBACK:
-		return write_state(st, s->to, NULL, false, e);
+		return write_state(st, s->to, 0, NULL, false, e);
 	}
 	return vr_fail(e, -EINVAL, "no such step");
 }

@@ -780,6 +780,31 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 	}
 }
 
+/* After a failback no bitmap tells what differs: only a resync that looks at everything ends the stretch. */
+static int check_returned(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+{
+	uint32_t stretch = st->history->now.stretch;
+
+	if (st->super->role != VAIO_RS_RETURNED)
+		return 0;
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		uint16_t type = le16toh(b->records[i].type);
+		struct vaio_rw_resync s;
+
+		if (type == VAIO_RW_R_RESYNC_END && !(stretch & VAIO_RS_S_RESYNC))
+			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback the source has to be compared first",
+				       b->first_seq + i);
+		if (type != VAIO_RW_R_RESYNC_BEGIN)
+			continue;
+		memcpy(&s, vr_batch_payload(b, raw, i), sizeof(s));
+		if (le32toh(s.kind) == VAIO_RW_S_BITMAP)
+			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback a resync of a bitmap is not enough: the source "
+				       "has to be compared", b->first_seq + i);
+		stretch |= VAIO_RS_S_RESYNC;
+	}
+	return 0;
+}
+
 /* @own: made here, by a failover: taken in every state, and from what is kept free. */
 static int append(struct vr_store *st, const void *buf, size_t len, bool own, struct vr_err *e)
 {
@@ -797,7 +822,7 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	err = vr_batch_parse(buf, len, b, e);
 	if (!err && memcmp(b->header->group, st->super->group, sizeof(b->header->group)))
 		err = vr_fail(e, -EPROTO, "batch: of another group");
-	if (!err && !own && (st->super->role != VAIO_RS_REPLICA || st->super->failover != VAIO_RS_READY))
+	if (!err && !own && (st->super->role == VAIO_RS_PROMOTED || st->super->failover != VAIO_RS_READY))
 		err = vr_fail(e, -EPERM, "the replica was taken into use and takes no records");
 	if (!err)
 		err = vr_batch_unpack(st->unpacker, b, &raw, e);
@@ -805,6 +830,8 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 		memcpy(st->next, st->history, sizeof(*st->next));
 		err = vr_batch_follow(b, raw, st->next, e);
 	}
+	if (!err)
+		err = check_returned(st, b, raw, e);
 	if (!err && !own)
 		err = check_space(st, b, raw, e);
 	if (!err)
@@ -871,6 +898,12 @@ int vr_store_commit(struct vr_store *st, struct vr_err *e)
 	}
 	pthread_mutex_lock(&st->lock);
 	st->durable = target;
+	/* It was compared: a replica as any other. If this cannot be written now, the next commit tries. */
+	if (st->super->role == VAIO_RS_RETURNED && !target.stretch) {
+		st->super->role = VAIO_RS_REPLICA;
+		if (vr_super_write(st, NULL))
+			st->super->role = VAIO_RS_RETURNED;
+	}
 	pthread_mutex_unlock(&st->lock);
 	return 0;
 }

@@ -169,7 +169,7 @@ int vr_super_decode(const void *buf, size_t len, unsigned int slot, struct vr_su
 	if (le32toh(d->slot) != slot || vr_is_nil(s->store) || vr_is_nil(s->group) || !s->sequence ||
 	    s->sequence > VAIO_RW_MAX_SEQ)
 		return vr_fail(e, -EBADMSG, "superblock: slot, ids or sequence are not right");
-	if (s->role < VAIO_RS_REPLICA || s->role > VAIO_RS_PROMOTED || s->failover < VAIO_RS_READY ||
+	if (s->role < VAIO_RS_REPLICA || s->role > VAIO_RS_RETURNED || s->failover < VAIO_RS_READY ||
 	    s->failover > VAIO_RS_COMMIT)
 		return vr_fail(e, -EBADMSG, "superblock: role %u or failover %u is unknown", s->role, s->failover);
 	if (s->base_from > s->base.now.last_seq || !s->next_segment || s->next_segment > UINT32_MAX ||

@@ -189,7 +189,7 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 	}
 	if (!info.durable.last_seq)
 		flags |= VAIO_RW_W_EMPTY;
-	else if (hello->acked_seq > info.durable.last_seq)
+	else if (hello->acked_seq > info.durable.last_seq || info.role == VAIO_RS_RETURNED)
 		flags |= VAIO_RW_W_COMPARE;
 	if (info.durable.last_seq && info.durable.stretch)
 		flags |= VAIO_RW_W_RESYNC;
@@ -261,7 +261,7 @@ static int greet(struct session *s, const struct vr_hello *h, struct vr_generati
 	/* From here on nobody else writes. */
 	vr_store_info(st, &info);
 	*newest = info.generation;
-	if (code < 0 && (info.role != VAIO_RS_REPLICA || info.failover != VAIO_RS_READY)) {
+	if (code < 0 && (info.role == VAIO_RS_PROMOTED || info.failover != VAIO_RS_READY)) {
 		vr_fail(e, 0, "the replica was taken into use: its history is the one to go on with");
 		code = VAIO_RW_END_PROMOTED;
 	}
