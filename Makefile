@@ -93,7 +93,7 @@ endif
 	set -e; for page in $(man-pages); do rm -f $(man-dir)/man$${page##*.}/$${page##*/}; done
 	rm -rf $(dkms-dir)
 ifeq ($(DESTDIR),)
-	rmdir --ignore-fail-on-non-empty $(man-dir)/man8 $(completion-dir) $(dir $(completion-dir))
+	rmdir --ignore-fail-on-non-empty $(man-dir)/man1 $(man-dir)/man8 $(completion-dir) $(dir $(completion-dir))
 else
 	cd $(DESTDIR) && find . -depth -mindepth 1 -type d -empty -delete
 endif
