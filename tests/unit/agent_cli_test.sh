@@ -45,7 +45,10 @@ refuse 2 "--scan '1' is not 100ms to 60s" --scan 1
 refuse 2 "--scan '2min' is not 100ms to 60s" --scan 2min
 config 0 '' '# nothing' '' 'compress = 3' 'rate = 1MiB # a comment' '[vm1]' 'rate = any' \
 	'guest = 0b8c3b8e-6f0c-4c5e-9a2e-000000000001'
-config 1 "conf: line 1: 'compres' is unknown: accepted are pki, compress, rate, guest" 'compres = 1'
+config 1 "conf: line 1: 'compres' is unknown: accepted are pki, compress, rate, guest, generation" 'compres = 1'
+config 1 "generation: '5' is not UUID:COUNTER:FIRST" 'generation = 5'
+config 1 "is not UUID:COUNTER:FIRST" 'generation = 2c1d1f3e-3f5e-4b0a-9a53-5b1f5a9f1e11:1:5'
+config 1 "is not UUID:COUNTER:FIRST" 'generation = 2c1d1f3e-3f5e-4b0a-9a53-5b1f5a9f1e11:2:5x'
 config 1 "line 2: compress: '20' is not one of none, 1 to 19" '' 'compress = 20'
 config 1 "line 2: rate: '10' is not one of any, a size of 64KiB or more for each second" '[other]' 'rate = 10'
 config 1 "line 1: guest: 'me' is no UUID" 'guest = me'

@@ -351,6 +351,24 @@ static void test_state(void **state)
 	group_state_trust(a, disk, true);
 	group_state_trust(a, disk, true);
 	assert_int_equal(a->nr_trusted, 1);
+	/* a generation that a failback's end began at the replica: the next one, once */
+	{
+		struct vr_generation g = { .id = { 7 }, .counter = 4, .first_seq = 100 };
+
+		assert_int_equal(group_state_adopt(a, &g, &why), -EINVAL);
+		assert_non_null(strstr(why.text, "does not follow"));
+		g.counter = 3;
+		g.first_seq = 77;
+		assert_int_equal(group_state_adopt(a, &g, &why), -EINVAL);
+		assert_int_equal(a->nr_trusted, 1);
+		g.first_seq = 100;
+		assert_int_equal(group_state_adopt(a, &g, &why), 1);
+		assert_int_equal(a->nr_generations, 3);
+		assert_int_equal(a->nr_trusted, 0);
+		assert_int_equal(group_state_adopt(a, &g, &why), 0);
+		assert_int_equal(a->nr_generations, 3);
+		group_state_trust(a, disk, true);
+	}
 	assert_int_equal(group_state_write("g", a, &why), 0);
 	/* the kernel's group is another one after a boot; it stays the same at the replica */
 	assert_int_equal(group_state_read("g", ring, b, &why), 0);

@@ -28,6 +28,7 @@ struct group_config {
 	int compress;			/* level of zstd, 0: none */
 	uint64_t rate;			/* bytes of batches a second, 0: any */
 	uint8_t guest[VAIO_RW_ID_LEN];	/* that all disks of the group belong to; nil: not known */
+	struct vr_generation generation;	/* that a failback's end began; counter 0: none */
 };
 
 struct config {

@@ -4,6 +4,7 @@
  * group of that name. '#' begins a comment.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,19 @@ static char *trim(char *s)
 	while (end > s && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\n' || end[-1] == '\r'))
 		*--end = 0;
 	return s;
+}
+
+/* "UUID:COUNTER:FIRST", as `vaioctl replica commit` says it. */
+static bool read_generation(const char *value, struct vr_generation *g)
+{
+	char id[37], back[100];
+
+	memset(g, 0, sizeof(*g));
+	if (sscanf(value, "%36[0-9a-f-]:%" SCNu64 ":%" SCNu64, id, &g->counter, &g->first_seq) != 3)
+		return false;
+	snprintf(back, sizeof(back), "%s:%" PRIu64 ":%" PRIu64, id, g->counter, g->first_seq);
+	return !strcmp(back, value) && uuid_bytes(id, g->id) && !vr_is_nil(g->id) && g->counter > 1 &&
+	       g->counter <= VAIO_RW_MAX_SEQ && g->first_seq && g->first_seq <= VAIO_RW_MAX_SEQ;
 }
 
 static int set_word(const char *word, const char *value, struct group_config *c, struct vaio_err *e)
@@ -48,8 +62,11 @@ static int set_word(const char *word, const char *value, struct group_config *c,
 	} else if (!strcmp(word, "guest")) {
 		if (!uuid_bytes(value, c->guest))
 			return vaio_fail(e, VAIO_USAGE, "guest: '%s' is no UUID", value);
+	} else if (!strcmp(word, "generation")) {
+		if (!read_generation(value, &c->generation))
+			return vaio_fail(e, VAIO_USAGE, "generation: '%s' is not UUID:COUNTER:FIRST", value);
 	} else {
-		return vaio_fail(e, VAIO_USAGE, "'%s' is unknown: accepted are pki, compress, rate, guest", word);
+		return vaio_fail(e, VAIO_USAGE, "'%s' is unknown: accepted are pki, compress, rate, guest, generation", word);
 	}
 	return VAIO_OK;
 }

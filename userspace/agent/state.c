@@ -113,6 +113,26 @@ int group_state_generation(struct group_state *s, uint64_t first, struct vr_err 
 	return 0;
 }
 
+int group_state_adopt(struct group_state *s, const struct vr_generation *g, struct vr_err *e)
+{
+	const struct vr_generation *last = &s->generation[s->nr_generations - 1];
+
+	for (unsigned int i = 0; i < s->nr_generations; i++)
+		if (!memcmp(s->generation[i].id, g->id, sizeof(g->id)))
+			return 0;
+	if (g->counter != last->counter + 1 || g->first_seq <= last->first_seq)
+		return vr_fail(e, -EINVAL, "generation %" PRIu64 " from record %" PRIu64 " on does not follow this host's %" PRIu64
+			       " from %" PRIu64 " on", g->counter, g->first_seq, last->counter, last->first_seq);
+	if (s->nr_generations == VAIO_RW_MAX_GENERATIONS) {
+		memmove(s->generation, s->generation + 1, sizeof(*g) * (VAIO_RW_MAX_GENERATIONS - 1));
+		s->nr_generations--;
+	}
+	s->generation[s->nr_generations++] = *g;
+	s->generation_used = true;
+	s->nr_trusted = 0;
+	return 1;
+}
+
 bool group_state_trusts(const struct group_state *s, const uint8_t *disk)
 {
 	for (unsigned int i = 0; i < s->nr_trusted; i++)

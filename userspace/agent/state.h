@@ -58,6 +58,12 @@ int group_state_write(const char *group, const struct group_state *s, struct vr_
 /* One more generation, from number @first on. */
 int group_state_generation(struct group_state *s, uint64_t first, struct vr_err *e);
 
+/*
+ * Takes over the generation @g that the replica began at the end of a failback: 1; 0 when it is known already.
+ * No bitmap is trusted from then on. -EINVAL: it does not follow what this host has; nothing changed.
+ */
+int group_state_adopt(struct group_state *s, const struct vr_generation *g, struct vr_err *e);
+
 bool group_state_trusts(const struct group_state *s, const uint8_t *disk);
 void group_state_trust(struct group_state *s, const uint8_t *disk, bool trust);
 

@@ -518,6 +518,22 @@ static int take_ring(struct worker *w, int signals, struct vr_err *e)
 	}
 }
 
+/* The history that a failback's end began at the replica is this host's, when the administrator says so. */
+static int adopt(struct worker *w, struct vr_err *e)
+{
+	int rc = w->config->generation.counter ? group_state_adopt(&w->group, &w->config->generation, e) : 0;
+
+	if (rc > 0) {
+		say(LOG_NOTICE, "group %s: generation %" PRIu64 " is taken over from the replica", w->name,
+		    w->config->generation.counter);
+		return group_state_write(w->name, &w->group, e);
+	}
+	/* Without it the replica refuses, and says why. */
+	if (rc)
+		say(LOG_ERR, "group %s: %s", w->name, e->text);
+	return 0;
+}
+
 static int begin(struct worker *w, int signals, struct vr_err *e)
 {
 	int err = prepare(w, e);
@@ -536,6 +552,8 @@ static int begin(struct worker *w, int signals, struct vr_err *e)
 	w->complete_seq = w->run->complete;
 	w->changes = ring_changes(&w->ring) - 1;
 	err = group_state_read(w->name, w->ring.bound.group_uuid, &w->group, e);
+	if (!err)
+		err = adopt(w, e);
 	if (err)
 		return err;
 	/* Out of memory's and the swap's way: writes to disks wait for this process. */

@@ -245,6 +245,11 @@ static int replica_step(const struct vaioctl_cmd *cmd, const struct vaioctl_args
 		printf("the point is held as name:failover; to start the guest on it:\n"
 		       "  vaioctl replica export %s --point name:failover --scratch DIR --scratch-max SIZE --keep NAME\n",
 		       a->operand[0]);
+	if (!strcmp(cmd->verb, "commit"))
+		printf("the source goes on when its agent.conf has, for this group:\n  generation = %s:%" PRIu64 ":%" PRIu64 "\n",
+		       replica_text(json_object_get(g, "generation"), "id"),
+		       replica_number(json_object_get(g, "generation"), "counter"),
+		       replica_number(json_object_get(g, "generation"), "first_seq"));
 	json_decref(g);
 	return VAIO_OK;
 }
