@@ -91,6 +91,18 @@ static void folder_of(uint8_t group, char *dir, size_t size)
 		 id, id);
 }
 
+/* Another byte than the one that is there. */
+static void flip(const char *name, off_t at)
+{
+	int fd = open(in_scratch(name), O_RDWR);
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 0x55;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
 /* --- asking ------------------------------------------------------------------------------- */
 
 static void test_asking(void **state)
@@ -184,7 +196,8 @@ static void test_restore(void **state)
 
 	(void)state;
 	done(ask_ctl("extract " GROUP " target --disk 0 --force"));
-	assert_true(sh("printf x | dd of=target bs=1 seek=8192 conv=notrunc && cp target before"));
+	flip("target", 8192);
+	assert_true(sh("cp target before"));
 	/* nobody to ask: nothing changes */
 	fails(ask_ctl("restore " GROUP " --disk 0 --to target"), 5, "--force");
 	assert_true(sh("cmp target before"));
@@ -202,6 +215,33 @@ static void test_restore(void **state)
 	fails(ask_ctl("restore " GROUP " --disk 0"), 2, "--to is missing");
 }
 
+/* A device: refused while somebody has it, then brought back. */
+static void test_restore_device(void **state)
+{
+	char device[64] = "";
+	FILE *f;
+	int fd;
+
+	(void)state;
+	if (access("/dev/loop-control", W_OK))
+		skip();
+	done(ask_ctl("extract " GROUP " backing --disk 0 --force"));
+	flip("backing", 5000);
+	if (!sh("losetup -f --show backing >loop"))
+		skip();
+	f = fopen(in_scratch("loop"), "r");
+	assert_true(f && fscanf(f, "%63s", device) == 1);
+	fclose(f);
+	fd = open(device, O_RDONLY | O_EXCL);
+	assert_true(fd >= 0);
+	fails(ask_ctl("restore " GROUP " --disk 0 --to %s --force", device), 4, "opened by");
+	close(fd);
+	done(ask_ctl("restore " GROUP " --disk 0 --to %s --force --json", device));
+	assert_int_equal(number_of("written_bytes"), 4096);
+	assert_true(sh("losetup -d %s", device));
+	check_file("backing", 0, model_last(&m));
+}
+
 static void test_verify(void **state)
 {
 	(void)state;
@@ -210,7 +250,7 @@ static void test_verify(void **state)
 	done(ask_ctl("extract " GROUP " source --disk 1 --force"));
 	done(ask_ctl("verify " GROUP " --disk 1 --against-source source"));
 	assert_non_null(strstr(output, "equal"));
-	assert_true(sh("printf x | dd of=source bs=1 seek=70000 conv=notrunc"));
+	flip("source", 70000);
 	fails(ask_ctl("verify " GROUP " --disk 1 --against-source source"), 1, "the first at byte 69632");
 	fails(ask_ctl("verify " GROUP " --disk 0 --against-source source"), 1, "bytes, the replica");
 	done(ask_ctl("scrub " GROUP));
@@ -537,7 +577,7 @@ static int setup_group(void **state)
 /* What a failed test left behind ends too. */
 static int teardown_group(void **state)
 {
-	sh("for f in run/*.pid; do kill $(cat $f); done");
+	sh("for f in run/*.pid; do kill $(cat $f); done; [ ! -e loop ] || losetup -d $(cat loop)");
 	vr_builder_free(m.builder);
 	free(m.records);
 	return teardown(state);
@@ -550,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_holding),
 		cmocka_unit_test(test_extract),
 		cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_restore_device),
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_scratch),

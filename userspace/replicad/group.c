@@ -589,8 +589,9 @@ static int step(struct group *g, enum vr_failover_step step, const char *point, 
 	struct vr_store *st = group_get(g, e);
 	int err = 0;
 
+	/* It is being opened again, by the writer. */
 	if (!st)
-		return -EIO;
+		return -EAGAIN;
 	/* Nothing more comes: the newest point is the newest that there will be. */
 	if (step == VR_FAILOVER)
 		err = vr_point_find(st, point, wall_ns(), &p, e);
