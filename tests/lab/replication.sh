@@ -155,15 +155,14 @@ g = json.load(sys.stdin)
 print(g['state'], g['counters']['backlog_records'])") == "$1" ]]; }
 check 'its disk is replicated' wait_for 120 other_is 'replicating 0'
 kill -STOP "$other_pid"
-dd if=/dev/urandom of=/dev/mapper/d3 bs=1M count=20 oflag=direct status=none 2>"$WORK/put" &
-held_pid=$!
+{ dd if=/dev/urandom of=/dev/mapper/d3 bs=1M count=20 oflag=direct status=none; echo $? >"$WORK/put"; } &
 check 'its agent hangs, and its disk waits' wait_for 60 eval '
 	[[ $(vaioctl --json group show other | grep -c "\"stalls\": \"0\"") == 0 ]]'
 check 'the first group works on' writer --streams 8 --count "$(scaled 500)" --seed "$((VAIO_SEED + 5))"
 copies_equal 'and its copies are equal'
-check 'while the other one waits' kill -0 "$held_pid"
+check 'while the other one waits' test ! -e "$WORK/put"
 kill -CONT "$other_pid"
-check 'until its agent goes on' wait "$held_pid"
+check 'until its agent goes on' wait_for 60 grep -qx 0 "$WORK/put"
 check 'and its copy is equal' eval "wait_for 120 other_is 'replicating 0' && blockdev --flushbufs /dev/data3 &&
 	cmp /dev/data3 $WORK/others/$(disk_uuid 3)"
 kill -9 "$other_pid"
