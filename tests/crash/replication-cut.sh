@@ -39,9 +39,7 @@ power_cut() {
 	blkdiscard /dev/base && dd if="$image" of=/dev/base bs=1M conv=sparse,fsync oflag=direct status=none &&
 		blockdev --flushbufs /dev/base
 }
-caught_up_1() { [[ $(group_field "['state']") == replicating && $(counter backlog_records) == 0 ]]; }
 equal() { blockdev --flushbufs /dev/data1 && cmp /dev/data1 "$COPIES/$uuid"; }
-dirty() { group_field "['disks'][0]['dirty']"; }
 spilled() { vaioctl disk stats d1 | grep -q 'spilled_bytes = [1-9]'; }
 write_some() { # SEED
 	repl-writer --streams 8 --count 60 --max 65536 --flush --discard --seed "$1" /dev/mapper/d1 >/dev/null
@@ -59,7 +57,7 @@ for ((round = 0; round < rounds; round++)); do
 	what="round $round"
 	disk_on "${how[round % 3]}" || break
 	agent_start --mode $mode
-	wait_for 300 caught_up_1 || break
+	wait_for 300 caught_up || break
 	what="round $round: equal"
 	equal || break
 	mode=bitmap
@@ -67,7 +65,7 @@ for ((round = 0; round < rounds; round++)); do
 	case $((round % 3)) in
 	0)	# the replica gets all
 		what="round $round: the replica gets all"
-		write_some $seed && dmsetup message lw 0 mark cut && wait_for 120 caught_up_1 ;;
+		write_some $seed && dmsetup message lw 0 mark cut && wait_for 120 caught_up ;;
 	1)	# it gets nothing: a backlog over more extents than the cap
 		agent_kill
 		what="round $round: a backlog"
@@ -84,7 +82,7 @@ for ((round = 0; round < rounds; round++)); do
 		[[ $((round % 3)) == 0 ]] && lost=$((lost + 1)) || behind=$((behind + 1))
 	fi
 done
-disk_on track && agent_start --mode $mode && wait_for 300 caught_up_1
+disk_on track && agent_start --mode $mode && wait_for 300 caught_up
 is 'after each power cut the disk and its copy become equal' "$round" "$rounds"
 [[ $round == "$rounds" ]] || note "$what"$'\n'"$(vaioctl group show g; tail -n 5 "$WORK/agent")"
 check 'after the last one too' equal

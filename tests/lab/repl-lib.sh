@@ -54,9 +54,9 @@ repl_down() {
 	dmsetup remove --retry d1 && dmsetup remove --retry d2
 }
 
-group_field() { vaioctl --json group show g | python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }
-counter() { group_field "['counters']['$1']"; }
-group_state() { group_field "['state']"; }
+group_field() { vaioctl --json group show "${2-g}" | jq -r "$1"; }
+counter() { group_field ".counters.$1"; }
+group_state() { group_field .state; }
 state_is() { [[ $(group_state) == "$1" ]]; }
 agent_bound() { [[ $(counter agent) == bound ]]; }
 
@@ -72,13 +72,9 @@ agent_kill() {
 }
 agent_fine() { ! grep -q BAD "$WORK/agent"; }
 
-# All disks are equal to their copies as far as the group knows, and nothing is on its way.
+# caught_up [GROUP]: its disks are equal to their copies as far as it knows, and nothing is on its way
 caught_up() {
-	[[ $(vaioctl --json group show g | python3 -c '
-import json, sys
-g = json.load(sys.stdin)
-c = g["counters"]
-print(g["state"], c["backlog_records"])') == 'replicating 0' ]]
+	[[ $(group_field '"\(.state) \(.counters.backlog_records)"' "${1-g}") == 'replicating 0' ]]
 }
 same_copies() {
 	local n status=0

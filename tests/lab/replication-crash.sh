@@ -3,7 +3,7 @@
 # Crashes, failed writes, lost sidecars, growth: after each of them nothing that
 # differs from the copy is taken for clean.
 
-MIB=64
+MIB=32
 . "$(dirname "$0")/repl-lib.sh"
 
 repl_modules
@@ -28,7 +28,7 @@ crash_restore() {
 	done
 }
 new_group() { vaioctl group create g ring=16MiB "$@"; }
-dirty() { group_field "['disks'][$1]['dirty']"; }
+dirty() { group_field ".disks[$1].dirty"; }
 
 # --- a crash with a backlog
 
