@@ -143,7 +143,7 @@ other_up() {
 	mem_disk data3 "$MIB" && mem_disk side3 4 &&
 		vaioctl sidecar format /dev/side3 --device /dev/data3 --disk "$(disk_uuid 3)" \
 			--grow-factor 1 --epochs 0 >/dev/null &&
-		vaioctl group create other ring=16MiB on_loss=hold &&
+		vaioctl group create other ring=16MiB on_loss=hold watchdog=600s &&
 		dmsetup create d3 --table "$(repl_table 3 group other)" && mkdir "$WORK/others"
 }
 other_up || bail 'another group is made'
