@@ -99,6 +99,23 @@ static void contention_begins(struct qos_domain *d)
 	WRITE_ONCE(d->next_tick, jiffies + TICK_CONTENDED);
 }
 
+/*
+ * The window may have become smaller than what is in flight. Nobody would notice:
+ * a CPU's next io takes the slot that the last one has left there, and asks no
+ * pool. Under d->lock.
+ */
+static void window_enforce(struct qos_domain *d)
+{
+	int cpu;
+
+	if (d->contended || atomic_read(&d->pool) >= 0)
+		return;
+	for_each_possible_cpu(cpu)
+		cpu_slots_return(d, per_cpu_ptr(d->cpu, cpu));
+	if (atomic_read(&d->pool) < 0)
+		contention_begins(d);
+}
+
 /* A slot is back in the pool: is somebody waiting for it? */
 static void kick(struct qos_domain *d)
 {
@@ -249,6 +266,7 @@ static void tick(struct qos_domain *d, struct qos_latency *sum, u64 now)
 		qos_window_median(&d->window, qos_latency_median(sum), false, now);
 		qos_window_step(&d->window, sum, d->queued_lately, READ_ONCE(d->reserved_units));
 		window_resize(d, qos_window_ios(&d->window));
+		window_enforce(d);
 	}
 	probe = count && qos_window_wants_probe(&d->window, now) &&
 		(d->queued_lately || qos_window_unknown(&d->window));
