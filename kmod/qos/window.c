@@ -17,6 +17,9 @@
 #define WINDOW_PERIOD		(60ULL * NSEC_PER_SEC)
 #define WINDOW_PROBE_EVERY	(30ULL * NSEC_PER_SEC)
 
+/* A probe takes a few of the device's own latencies: so many apart it costs nothing to speak of. */
+#define WINDOW_PROBE_APART	400
+
 /* The paper's g and b, the latter in 1/256 ios. */
 #define WINDOW_GAIN_PERCENT	80
 #define WINDOW_BETA		(4 << 8)
@@ -66,7 +69,7 @@ void qos_window_init(struct qos_window *w, bool rotational, u64 now)
 		.size = QOS_WINDOW_FIRST << 8,
 		.rotational = rotational,
 		.since = now,
-		.measured = now - WINDOW_PROBE_EVERY,
+		.measured = now - (1ULL << 62),
 	};
 }
 VAIO_EXPORT_FOR_KUNIT(qos_window_init);
@@ -130,7 +133,10 @@ VAIO_EXPORT_FOR_KUNIT(qos_window_median);
  */
 bool qos_window_wants_probe(const struct qos_window *w, u64 now)
 {
-	return !w->set && !w->rotational && now - w->measured >= WINDOW_PROBE_EVERY;
+	u64 every = max(WINDOW_PROBE_EVERY, WINDOW_PROBE_APART *
+			min_t(u64, lowest_median(w) ?: w->latency, QOS_THRESHOLD_MAX));
+
+	return !w->set && !w->rotational && now - w->measured >= every;
 }
 VAIO_EXPORT_FOR_KUNIT(qos_window_wants_probe);
 

@@ -84,7 +84,29 @@ static void test_threshold(struct kunit *test)
 	qos_window_median(&w, 10 * USEC, true, 32 * SEC);
 	KUNIT_EXPECT_EQ(test, qos_window_threshold(&w), 500 * USEC);
 
-	/* a device that has become slower is believed after two periods */
+	/* a slow one is asked less often, for it takes longer to answer */
+	qos_window_init(&w, false, 0);
+	KUNIT_EXPECT_TRUE(test, qos_window_wants_probe(&w, 0));
+	qos_window_median(&w, 250 * MSEC, true, 0);
+	KUNIT_EXPECT_FALSE(test, qos_window_wants_probe(&w, 99 * SEC));
+	KUNIT_EXPECT_TRUE(test, qos_window_wants_probe(&w, 100 * SEC));
+	/* and one that never answered, by what it takes when it is busy */
+	qos_window_init(&w, false, 0);
+	w.latency = SEC;
+	KUNIT_EXPECT_TRUE(test, qos_window_wants_probe(&w, 0));
+	w.measured = 0;
+	KUNIT_EXPECT_FALSE(test, qos_window_wants_probe(&w, 399 * SEC));
+	KUNIT_EXPECT_TRUE(test, qos_window_wants_probe(&w, 400 * SEC));
+}
+
+/* A device that has become slower is believed after two periods. */
+static void test_slower(struct kunit *test)
+{
+	struct qos_window w;
+
+	qos_window_init(&w, false, 0);
+	qos_window_median(&w, 10 * USEC, true, 32 * SEC);
+	KUNIT_EXPECT_EQ(test, qos_window_threshold(&w), 500 * USEC);
 	qos_window_median(&w, 5 * MSEC, true, 70 * SEC);
 	KUNIT_EXPECT_EQ(test, qos_window_threshold(&w), 500 * USEC);
 	qos_window_median(&w, 5 * MSEC, true, 140 * SEC);
@@ -170,13 +192,29 @@ static void test_no_step(struct kunit *test)
 	KUNIT_EXPECT_LT(test, w.size, size);
 }
 
+/* A device that takes no time at all divides nothing by zero. */
+static void test_no_time(struct kunit *test)
+{
+	struct qos_latency instant = { .count = 10 };
+	struct qos_window w;
+	u64 size;
+
+	qos_window_init(&w, false, 0);
+	w.set = 10 * MSEC;
+	size = w.size;
+	qos_window_step(&w, &instant, true, 0);
+	KUNIT_EXPECT_GT(test, w.size, size);
+}
+
 static struct kunit_case qos_window_cases[] = {
 	KUNIT_CASE(test_buckets),
 	KUNIT_CASE(test_median),
 	KUNIT_CASE(test_threshold),
+	KUNIT_CASE(test_slower),
 	KUNIT_CASE(test_control),
 	KUNIT_CASE(test_room_for_reservations),
 	KUNIT_CASE(test_no_step),
+	KUNIT_CASE(test_no_time),
 	{}
 };
 
