@@ -41,8 +41,10 @@ power_cut() {
 }
 equal() { blockdev --flushbufs /dev/data1 && cmp /dev/data1 "$COPIES/$uuid"; }
 spilled() { vaioctl disk stats d1 | grep -q 'spilled_bytes = [1-9]'; }
-write_some() { # SEED
-	repl-writer --streams 8 --count 60 --max 65536 --flush --discard --seed "$1" /dev/mapper/d1 >/dev/null
+write_some() { # SEED [OPTION]...
+	local seed=$1
+	shift
+	repl-writer --streams 8 --count 60 --max 65536 --discard --seed "$seed" "$@" /dev/mapper/d1 >/dev/null
 }
 
 power_on || bail 'the devices are made'
@@ -63,16 +65,16 @@ for ((round = 0; round < rounds; round++)); do
 	mode=bitmap
 	seed=$((VAIO_SEED + round * 10))
 	case $((round % 3)) in
-	0)	# the replica gets all
+	0)	# the replica gets all, and the guest never flushes
 		what="round $round: the replica gets all"
 		write_some $seed && dmsetup message lw 0 mark cut && wait_for 120 caught_up ;;
 	1)	# it gets nothing: a backlog over more extents than the cap
 		agent_kill
 		what="round $round: a backlog"
-		write_some $seed && dmsetup message lw 0 mark cut && { ! spilled || wide=$((wide + 1)); } ;;
+		write_some $seed --flush && dmsetup message lw 0 mark cut && { ! spilled || wide=$((wide + 1)); } ;;
 	2)	# it is lost on the way: the group tracks
 		what="round $round: tracking"
-		write_some $seed && agent_kill && write_some $((seed + 1)) &&
+		write_some $seed --flush && agent_kill && write_some $((seed + 1)) --flush &&
 			repl-writer --streams 4 --count 60 --max 1048576 --seed "$seed" /dev/mapper/d1 >/dev/null &&
 			state_is tracking && dmsetup message lw 0 mark cut ;;
 	esac || break
