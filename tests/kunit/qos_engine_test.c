@@ -99,11 +99,34 @@ static void test_bytes_held(struct kunit *test)
 	}
 }
 
+/* IOPS of requests of any size: large ones cost more than one unit, and are held to one of them. */
 static void test_units_held(struct kunit *test)
 {
-	struct qos_limits l = limits(1000, 0, 0, 0);
-	u64 n = run_limit(&l, cost(qos_cost_of(64 << 10, 15), 64 << 10), 0, 10 * SEC);
+	static const u64 rates[] = { 1, 10, 1000, 100000 };
+	static const u8 shifts[] = { 12, 15, 18, QOS_UNIT_OFF };
+	u64 n, wanted, duration;
+	struct qos_limits l;
+	u32 size, units;
+	int i, s;
 
+	for (i = 0; i < ARRAY_SIZE(rates); i++) {
+		for (s = 0; s < ARRAY_SIZE(shifts); s++) {
+			for (size = 512; size <= 1 << 20; size *= 2) {
+				units = qos_cost_of(size, shifts[s]);
+				duration = div64_u64(2000ULL * units * SEC, rates[i]);
+				l = limits(rates[i], 0, 0, SEC);
+				n = run_limit(&l, cost(units, size), SEC, duration);
+				wanted = mul_u64_u64_div_u64(duration, rates[i], SEC);
+				KUNIT_EXPECT_GE_MSG(test, (n + 1) * units, wanted,
+						    "%llu IOPS, %u at a time", rates[i], size);
+				KUNIT_EXPECT_LE_MSG(test, n * units, wanted + units,
+						    "%llu IOPS, %u at a time", rates[i], size);
+			}
+		}
+	}
+
+	l = limits(1000, 0, 0, 0);
+	n = run_limit(&l, cost(qos_cost_of(64 << 10, 15), 64 << 10), 0, 10 * SEC);
 	/* 64 KiB count twice */
 	KUNIT_EXPECT_GE(test, n, 4999);
 	KUNIT_EXPECT_LE(test, n, 5001);
@@ -211,16 +234,17 @@ static void test_late(struct kunit *test)
 }
 
 /* Over any window of a second: no more than the limit, the burst, and one request. */
-static void test_any_second(struct kunit *test)
+static void any_second(struct kunit *test, u64 iops)
 {
 	enum { N = 60000 };
-	const u64 iops = 2000, burst = 100 * MSEC;
+	const u64 burst = 100 * MSEC;
 	u64 *when = kunit_kcalloc(test, N, sizeof(*when), GFP_KERNEL);
 	struct qos_limits l = limits(iops, 0, burst, 0);
 	struct qos_cost one = cost(1, 0);
 	struct rnd_state rnd;
 	u64 arrival = 0, now = 0;
-	int i, from = 0, most = 0;
+	u64 most = 0;
+	int i, from = 0;
 
 	KUNIT_ASSERT_NOT_NULL(test, when);
 	prandom_seed_state(&rnd, 1);
@@ -244,10 +268,19 @@ static void test_any_second(struct kunit *test)
 		when[i] = now;
 		while (when[i] - when[from] >= SEC)
 			from++;
-		most = max(most, i - from + 1);
+		most = max_t(u64, most, i - from + 1);
 	}
-	KUNIT_EXPECT_LE(test, most, 2000 + 200 + 20 + 1);	/* ... and 10 ms of lateness */
-	KUNIT_EXPECT_GE(test, most, 2000);
+	KUNIT_EXPECT_LE(test, most, iops + iops / 10 + iops / 100 + 1);	/* ... and 10 ms of lateness */
+	KUNIT_EXPECT_GE(test, most, iops);
+	kunit_kfree(test, when);
+}
+
+static void test_any_second(struct kunit *test)
+{
+	any_second(test, 1);
+	any_second(test, 10);
+	any_second(test, 1000);
+	any_second(test, 2000);
 }
 
 static void test_years(struct kunit *test)
@@ -456,10 +489,44 @@ static void test_reservation(struct kunit *test)
 
 	/* little more than reserved */
 	sim_reset(sim);
-	sim_run(sim, 700, 20 * SEC);
-	KUNIT_EXPECT_GE(test, c->served, 12000 * 98 / 100);
-	EXPECT_SERVED(test, b, 2 * a->served, 60);
+	sim_run(sim, 700, 100 * SEC);
+	KUNIT_EXPECT_GE(test, c->served, 60000 * 98 / 100);
+	EXPECT_SERVED(test, b, 2 * a->served, 20);
 	KUNIT_EXPECT_EQ(test, sim->idle, 0);
+}
+
+/*
+ * The paper's scene of reservations: five VMs with shares 1:1:2:2:2 begin one
+ * after the other, and the first two have reserved more than their shares give
+ * them when all are there. At last one of the others is limited.
+ */
+static void test_paper_reservations(struct kunit *test)
+{
+	static const u32 shares[] = { 1, 1, 2, 2, 2 };
+	static const u32 reserved[] = { 300, 250, 0, 0, 0 };
+	static const u32 wanted[6][5] = {	/* thirds of a request a second, of 1,200 */
+		{ 3600 },
+		{ 1800, 1800 },
+		{ 900, 900, 1800 },
+		{ 900, 750, 975, 975 },
+		{ 900, 750, 650, 650, 650 },
+		{ 900, 750, 300, 825, 825 },
+	};
+	struct sim *sim = sim_new(test, SEC);
+	int step, i;
+
+	for (step = 0; step < 6; step++) {
+		if (step < 5)
+			sim_vm(sim, step, reserved[step], 0, shares[step]);
+		else
+			sim->vm[2].limit = limits(100, 0, 0, sim->now);
+		sim_run(sim, 1200, SEC);
+		sim_reset(sim);
+		sim_run(sim, 1200, 60 * SEC);
+		for (i = 0; i < 5; i++)
+			EXPECT_SERVED(test, &sim->vm[i], wanted[step][i] * 60 / 3, 20);
+		KUNIT_EXPECT_EQ(test, sim->idle, 0);
+	}
 }
 
 /* What shares gave does not count against the reservation. */
@@ -702,6 +769,7 @@ static struct kunit_case qos_engine_cases[] = {
 	KUNIT_CASE(test_shares),
 	KUNIT_CASE(test_shares_by_cost),
 	KUNIT_CASE(test_reservation),
+	KUNIT_CASE(test_paper_reservations),
 	KUNIT_CASE(test_adjustment),
 	KUNIT_CASE(test_two_reservations),
 	KUNIT_CASE(test_overcommitted),
