@@ -47,7 +47,7 @@ check check-full: setup all-modules userspace
 
 demo:
 	@tools/setup --demo
-	@tools/demo
+	@tools/demo $(if $(STAGE),--stage $(STAGE))
 
 bench: setup
 	@tools/bench/run
