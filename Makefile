@@ -20,7 +20,7 @@ help:
 	@echo 'make setup                 install what building and testing need'
 	@echo 'make check                 all tests, reduced counts'
 	@echo 'make check-full            all tests, full counts'
-	@echo 'make demo                  the whole thing at work'
+	@echo 'make demo [STAGE=...]      the whole thing at work: stack, replication or all'
 	@echo 'make bench                 the benchmarks'
 	@echo 'make install [PREFIX= DESTDIR=]   userspace, and the module source for DKMS'
 	@echo 'make uninstall [PREFIX= DESTDIR=]  takes all of that away again, DKMS modules included'
