@@ -16,6 +16,20 @@
 #include <linux/hex.h>
 #endif
 
+#include <linux/list.h>
+
+#ifndef HAVE_LIST_COUNT_NODES
+static inline size_t list_count_nodes(struct list_head *head)
+{
+	struct list_head *pos;
+	size_t n = 0;
+
+	list_for_each(pos, head)
+		n++;
+	return n;
+}
+#endif
+
 /* What only the tests in vaio-kunit.ko call from outside. */
 #if IS_ENABLED(CONFIG_KUNIT)
 #define VAIO_EXPORT_FOR_KUNIT(symbol)	EXPORT_SYMBOL_GPL(symbol)

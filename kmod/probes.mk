@@ -21,6 +21,9 @@ vaio-probes += $(call vaio-probe,HAVE_BLK_MODE_T,include/linux/blkdev.h,blk_mode
 vaio-probes += $(call vaio-probe,HAVE_MODULE_DM,include/linux/device-mapper.h,define module_dm)
 vaio-probes += $(call vaio-probe,HAVE_WZEROES_UNMAP,include/linux/blkdev.h,max_hw_wzeroes_unmap_sectors)
 
+# list_count_nodes(), which came late to 6.1 too
+vaio-probes += $(call vaio-probe,HAVE_LIST_COUNT_NODES,include/linux/list.h,list_count_nodes)
+
 # ciphers' callbacks
 vaio-probes += $(call vaio-probe,HAVE_CRYPTO_CALLBACK_DATA,include/linux/crypto.h,crypto_completion_t..void)
 
