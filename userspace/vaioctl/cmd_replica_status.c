@@ -181,6 +181,20 @@ int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, co
 	return VAIO_OK;
 }
 
+void replica_complete_groups(void)
+{
+	json_t *j[2] = { replica_ask_quietly(REPLICAD_SOCKET, json_pack("{s:s}", "do", "list")),
+			 replica_ask_quietly(AGENT_SOCKET, json_pack("{s:s}", "do", "status")) }, *g;
+	size_t i;
+
+	for (int end = 0; end < 2; end++) {
+		json_array_foreach(json_object_get(j[end], "groups"), i, g)
+			if (replica_text(g, "name")[0])
+				puts(replica_text(g, "name"));
+		json_decref(j[end]);
+	}
+}
+
 void replica_table(FILE *f)
 {
 	json_t *j[2] = { replica_ask_quietly(REPLICAD_SOCKET, json_pack("{s:s}", "do", "list")),

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../libvaio/libvaio.h"
+#include "replica.h"
 #include "vaioctl.h"
 
 static const struct vaioctl_cmd *const tables[] = {
@@ -470,6 +471,10 @@ static int complete(int argc, char **argv)
 	for (o = cmd->opts; o && o->name; o++)
 		printf("--%s\n", o->name);
 	puts("--json\n--help");
+	if (!strcmp(cmd->noun, "replica") && cmd->operands && !strncmp(cmd->operands, "GROUP", 5))
+		replica_complete_groups();
+	if (cmd->operands && strstr(cmd->operands, " FILE"))
+		puts("<file>");
 	if (cmd->operands && !strncmp(cmd->operands, "SIDECAR", 7))
 		puts("<file>");
 	if (cmd->operands && !strncmp(cmd->operands, "NAME", 4))

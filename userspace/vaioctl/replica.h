@@ -73,6 +73,8 @@ const char *replica_text(json_t *j, const char *key);
 extern const struct vaioctl_opt replica_status_opts[];
 int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
 int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
+/* Names, a line each, for the shell's completion. */
+void replica_complete_groups(void);
 /* Lines of all groups of this host, for top; nothing when there are none. */
 void replica_table(FILE *f);
 
