@@ -78,6 +78,8 @@ struct vaio_rs_state {
  * @source: host that wrote last, @ring, @connection: likewise
  * @retain_ns, @retain_bytes: how much history to keep; 0: as much as fits
  * @quota_bytes: of all files; 0: none
+ * @every_write_ns, @interval_ns: of points older than that one for each interval stays; 0: all stay
+ * @thinned_from, @thinned_before: ids of segments whose points were thinned out: from, and not the latter
  */
 struct vaio_rs_super {
 	__u8	magic[VAIO_RS_SUPER_MAGIC_LEN];
@@ -106,7 +108,12 @@ struct vaio_rs_super {
 	__le64	quota_bytes;
 	__u8	source_name[VAIO_RW_NAME_LEN];
 	__le32	nr_entries;
-	__u8	reserved[532];
+	__le32	reserved2;
+	__le64	every_write_ns;
+	__le64	interval_ns;
+	__le64	thinned_from;
+	__le64	thinned_before;
+	__u8	reserved[496];
 };
 
 enum vaio_rs_entry_type {

@@ -141,6 +141,12 @@ static void test_asking(void **state)
 	assert_non_null(strstr(output, " of 3h00m"));
 	fails(ask_ctl("set " GROUP " retain_time=0s"), 2, "accepted are any");
 	fails(ask_ctl("set " GROUP " quota=1MiB retain_time=x"), 2, "retain_time");
+	fails(ask_ctl("set " GROUP " interval=1ms"), 2, "accepted are 1s to 24h");
+	fails(ask_ctl("set " GROUP " interval=any"), 2, "interval");
+	done(ask_ctl("set " GROUP " every_write=1h interval=10s"));
+	done(ask_ctl("status " GROUP));
+	assert_non_null(strstr(output, "for 1h00m, then one each 10s"));
+	done(ask_ctl("set " GROUP " every_write=any"));
 	done(ask_ctl("allow " GROUP " CN=other"));
 	done(ask_ctl("deny " GROUP " CN=other"));
 	fails(ask_ctl("deny " GROUP " CN=other"), 3, "is no client");

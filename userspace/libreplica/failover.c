@@ -37,6 +37,7 @@ static int write_state(struct vr_store *st, uint32_t state, uint32_t new_role, c
 	int at = -1, err;
 
 	pthread_mutex_lock(&st->lock);
+	st->mark_changes++;
 	failover = s->failover;
 	role = s->role;
 	for (unsigned int i = 0; i < s->nr_marks; i++)

@@ -106,10 +106,12 @@ static int merge(struct vr_store *st, unsigned int first, unsigned int nr, struc
 static bool find_merge(const struct vr_store *st, unsigned int *first)
 {
 	for (unsigned int i = st->nr_runs, same = 0; i-- > 0;) {
-		bool next = i + 1 < st->nr_runs && level_of(st, st->runs[i]) == level_of(st, st->runs[i + 1]) &&
+		bool may = !st->super->every_write_ns || st->runs[i]->last < st->super->thinned_before;
+		bool next = i + 1 < st->nr_runs && may && level_of(st, st->runs[i]) == level_of(st, st->runs[i + 1]) &&
 			    st->runs[i]->last + 1 == st->runs[i + 1]->first;
 
-		same = next ? same + 1 : 1;
+		/* What is not thinned out yet is written anew one by one. */
+		same = next ? same + 1 : may;
 		if (same >= st->o.merge) {
 			*first = i;
 			return true;
@@ -441,6 +443,7 @@ int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_
 {
 	unsigned int first, i;
 	bool can_merge;
+	int err;
 
 	*more = false;
 	if (st->failed)
@@ -468,5 +471,6 @@ int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_
 		*more = true;
 		return merge(st, first, st->o.merge, e);
 	}
-	return move_base(st, pressure, more, e);
+	err = move_base(st, pressure, more, e);
+	return err || *more ? err : vr_thin(st, more, e);
 }

@@ -68,25 +68,59 @@ static unsigned int stretch_of(const struct vr_store *st, uint64_t seq)
 	return low;
 }
 
+/* A stretch as up to three: before, within, and after what was thinned out. With the lock. */
+static unsigned int split_thinned(const struct vr_store *st, const struct vr_stretch *s, struct vr_stretch *to)
+{
+	const struct vr_segment *first = NULL, *last = NULL;
+	unsigned int n = 0;
+	uint64_t low, high;
+
+	for (unsigned int i = 0; i < st->nr_segments; i++)
+		if (vr_segment_thinned(st, st->segments[i]) && st->segments[i]->first_seq) {
+			first = first ? first : st->segments[i];
+			last = st->segments[i];
+		}
+	to[0] = *s;
+	if (s->kind || !first || last->after.last_seq < s->first || first->before.last_seq >= s->last)
+		return 1;
+	low = first->before.last_seq + 1 > s->first ? first->before.last_seq + 1 : s->first;
+	high = last->after.last_seq < s->last ? last->after.last_seq : s->last;
+	if (s->first < low) {
+		to[n] = *s;
+		to[n].last = low - 1;
+		to[n++].last_ns = first->min_time;
+	}
+	to[n] = (struct vr_stretch){ .first = low, .last = high, .kind = VR_STRETCH_THINNED,
+				     .first_ns = low > s->first ? first->min_time : s->first_ns,
+				     .last_ns = high < s->last ? last->max_time : s->last_ns };
+	n++;
+	if (high < s->last) {
+		to[n] = *s;
+		to[n].first = high + 1;
+		to[n++].first_ns = last->max_time;
+	}
+	return n;
+}
+
 int vr_store_stretches(struct vr_store *st, int (*each)(void *arg, const struct vr_stretch *s), void *arg,
 		       struct vr_err *e)
 {
 	struct vr_stretch *copy;
-	unsigned int nr;
+	unsigned int nr, n = 0;
 	int rc = 0;
 
 	pthread_mutex_lock(&st->lock);
 	nr = st->nr_stretches;
-	copy = calloc(nr + 1, sizeof(*copy));
-	for (unsigned int i = 0; copy && i < nr; i++) {
+	copy = calloc(3 * nr + 1, sizeof(*copy));
+	for (unsigned int i = 0; copy && i < st->nr_stretches; i++) {
 		const struct vr_stretch_start *s = &st->stretches[i];
+		struct vr_stretch one = { .first = s->first, .first_ns = s->time_ns, .kind = s->kind };
 
-		copy[i].first = s->first;
-		copy[i].first_ns = s->time_ns;
-		copy[i].kind = s->kind;
-		copy[i].last = i + 1 < nr ? s[1].first - 1 : st->durable.last_seq;
-		copy[i].last_ns = i + 1 < nr ? s[1].time_ns : st->durable.time_ns;
+		one.last = i + 1 < st->nr_stretches ? s[1].first - 1 : st->durable.last_seq;
+		one.last_ns = i + 1 < st->nr_stretches ? s[1].time_ns : st->durable.time_ns;
+		n += split_thinned(st, &one, copy + n);
 	}
+	nr = n;
 	pthread_mutex_unlock(&st->lock);
 	if (!copy)
 		return vr_fail(e, -ENOMEM, "no memory");
@@ -192,6 +226,7 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 	int err = 0;
 
 	pthread_mutex_lock(&st->lock);
+	st->mark_changes++;
 	/* Marks whose points are gone make room. */
 	for (unsigned int i = 0; i < s->nr_marks; i++)
 		if (s->marks[i].seq < s->base.now.last_seq)
@@ -421,7 +456,7 @@ static int find_name(struct vr_store *st, const char *name, struct vr_point *p, 
 
 static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, struct vr_point *p, struct vr_err *e)
 {
-	uint64_t base = st->super->base.now.last_seq, ns = 0, ago = 0;
+	uint64_t base = st->super->base.now.last_seq, ns = 0, ago = 0, down, up;
 	unsigned int i;
 	char *end;
 	int err;
@@ -453,6 +488,13 @@ static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, s
 			return err;
 		if (p->seq > st->durable.last_seq)
 			p->seq = st->durable.last_seq;
+		/* Where points were thinned out, the one before. */
+		if (p->seq && !st->stretches[stretch_of(st, p->seq)].kind) {
+			err = vr_thinned_nearest(st, p->seq, &down, &up, e);
+			if (err)
+				return err;
+			p->seq = down;
+		}
 		if (p->seq < base && st->super->base.now.time_ns <= ns)
 			p->seq = base;
 		if (p->seq < base || !p->seq)
@@ -468,6 +510,14 @@ static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, s
 	i = stretch_of(st, p->seq);
 	if (st->stretches[i].kind)
 		return refuse_stretch(st, text, i, e);
+	err = vr_thinned_nearest(st, p->seq, &down, &up, e);
+	if (err)
+		return err;
+	if (down != p->seq && down >= base)
+		return vr_fail(e, -ENOENT, "%.60s was thinned out: the nearest points are seq:%" PRIu64 " and seq:%" PRIu64, text, down,
+			       up);
+	if (down != p->seq)
+		return vr_fail(e, -ENOENT, "%.60s was thinned out: the nearest point is seq:%" PRIu64, text, up);
 	return time_of(st, p->seq, &p->time_ns, e);
 }
 

@@ -67,7 +67,7 @@ static int first_point(void *arg, const struct vr_stretch *s)
 {
 	uint64_t *ns = arg;
 
-	if (s->kind)
+	if (s->kind && s->kind != VR_STRETCH_THINNED)
 		return 0;
 	*ns = s->first_ns;
 	return 1;
@@ -89,6 +89,8 @@ json_t *vr_report_store(struct vr_store *st)
 	json_object_update_new(j, json_pack("{s:o, s:o, s:o, s:o, s:o}", "oldest_seq", number(i.base.last_seq), "oldest_ns",
 					    number(oldest), "durable_seq", number(i.durable.last_seq), "durable_ns",
 					    number(i.durable.time_ns), "complete_seq", number(i.durable.complete_seq)));
+	json_object_update_new(j, json_pack("{s:o, s:o}", "every_write_ns", number(i.every_write_ns), "interval_ns",
+					    number(i.interval_ns)));
 	json_object_update_new(j, json_pack("{s:o, s:o, s:o}", "history_ns",
 					    number(oldest && i.durable.time_ns > oldest ? i.durable.time_ns - oldest : 0),
 					    "retain_ns", number(i.retain_ns), "retain_bytes", number(i.retain_bytes)));
@@ -102,7 +104,8 @@ json_t *vr_report_store(struct vr_store *st)
 static int add_stretch(void *arg, const struct vr_stretch *s)
 {
 	json_array_append_new(arg, json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind",
-					     s->kind & VAIO_RS_S_GAP ? "gap" : s->kind ? "resync" : "complete", "first_seq",
+					     s->kind & VAIO_RS_S_GAP ? "gap" : s->kind == VR_STRETCH_THINNED ? "thinned" :
+					     s->kind ? "resync" : "complete", "first_seq",
 					     number(s->first), "last_seq", number(s->last), "first_ns", number(s->first_ns),
 					     "last_ns", number(s->last_ns)));
 	return 0;

@@ -943,6 +943,8 @@ void vr_store_info(struct vr_store *st, struct vr_info *info)
 	info->quota_bytes = s->quota_bytes;
 	info->retain_ns = s->retain_ns;
 	info->retain_bytes = s->retain_bytes;
+	info->every_write_ns = s->every_write_ns;
+	info->interval_ns = s->interval_ns;
 	info->need = st->need;
 	info->have = st->have;
 	info->need_resync = st->need_resync;

@@ -67,7 +67,7 @@ struct vr_info {
 	unsigned int nr_members, nr_segments, nr_runs, nr_views;
 	bool applying, failed;
 	uint64_t journal_bytes, index_bytes, base_bytes, quota_bytes, free_bytes, reserve_bytes;
-	uint64_t retain_ns, retain_bytes;
+	uint64_t retain_ns, retain_bytes, every_write_ns, interval_ns;
 	uint64_t need, have;		/* of the last -ENOSPC; 0 when there is room */
 	bool need_resync;		/* it was a resync's */
 	char held_by[VAIO_RW_NAME_LEN];	/* what keeps the base from moving on; "" when nothing does */
@@ -81,6 +81,11 @@ struct vr_history *vr_store_history(struct vr_store *st);
 /* --- settings: durable when they return --------------------------------------------------- */
 
 int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uint64_t quota, struct vr_err *e);
+/*
+ * Of points older than @every_write_ns (0: thins out no more) one for each @interval_ns stays, and named ones. The
+ * interval can only grow, to a multiple, where points were thinned out already.
+ */
+int vr_store_set_thinning(struct vr_store *st, uint64_t every_write_ns, uint64_t interval_ns, struct vr_err *e);
 int vr_store_set_source(struct vr_store *st, const uint8_t *host, const char *host_name, const uint8_t *ring,
 			uint64_t connection, struct vr_err *e);
 bool vr_store_has_client(struct vr_store *st, const char *subject);
@@ -107,8 +112,10 @@ int vr_point_find(struct vr_store *st, const char *text, uint64_t now_ns, struct
 struct vr_stretch {
 	uint64_t first, last;
 	uint64_t first_ns, last_ns;
-	uint32_t kind;		/* VAIO_RS_S_*; 0: each number is a point */
+	uint32_t kind;		/* VAIO_RS_S_*; 0: each number is a point; VR_STRETCH_THINNED: one for each interval is */
 };
+
+#define VR_STRETCH_THINNED	(1U << 31)
 
 /* Calls @each for all stretches, or all named points, oldest first, until it returns something else than 0. */
 int vr_store_stretches(struct vr_store *st, int (*each)(void *arg, const struct vr_stretch *s), void *arg,

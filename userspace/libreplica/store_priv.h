@@ -61,6 +61,7 @@ struct vr_store {
 	uint64_t need, have;
 	bool need_resync;
 	char held_by[VAIO_RW_NAME_LEN];
+	uint64_t mark_changes;		/* counts them, so that thinning out sees that it has to look again */
 };
 
 static inline struct vr_segment *vr_newest(struct vr_store *st)
@@ -128,6 +129,13 @@ uint64_t vr_base_bytes(struct vr_store *st);
 /* view.c: for apply; @trust: cells that this apply touches may have a wrong checksum */
 int vr_view_cell(struct vr_view *v, const struct vr_member *m, uint64_t cell, void *buf, size_t len, bool trust,
 		 bool *from_base_only, struct vr_err *e);
+
+/* thin.c */
+/* One segment, when one is old enough. */
+int vr_thin(struct vr_store *st, bool *more, struct vr_err *e);
+/* The points around a number, itself when it was not thinned out; with the lock. */
+int vr_thinned_nearest(struct vr_store *st, uint64_t seq, uint64_t *down, uint64_t *up, struct vr_err *e);
+bool vr_segment_thinned(const struct vr_store *st, const struct vr_segment *s);
 
 /* points.c */
 void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now);

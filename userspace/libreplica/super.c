@@ -19,6 +19,8 @@ static void *put_entry(uint8_t *buf, size_t *at, uint16_t type, size_t len)
 	return d + 1;
 }
 
+_Static_assert(sizeof(struct vaio_rs_super) == 1024, "superblock");
+
 /* The largest superblock fits its slot. */
 _Static_assert(sizeof(struct vaio_rs_super) +
 	       VAIO_RS_MAX_CLIENTS * (8 + VAIO_RW_TEXT_LEN) +
@@ -53,6 +55,10 @@ size_t vr_super_encode(const struct vr_super *s, unsigned int slot, void *buf, s
 	d->retain_ns = htole64(s->retain_ns);
 	d->retain_bytes = htole64(s->retain_bytes);
 	d->quota_bytes = htole64(s->quota_bytes);
+	d->every_write_ns = htole64(s->every_write_ns);
+	d->interval_ns = htole64(s->interval_ns);
+	d->thinned_from = htole64(s->thinned_from);
+	d->thinned_before = htole64(s->thinned_before);
 	d->nr_entries = htole32(s->nr_clients + s->base.nr_generations + s->base.nr_members + s->nr_marks);
 	for (unsigned int i = 0; i < s->nr_clients; i++)
 		memcpy(put_entry(buf, &at, VAIO_RS_E_CLIENT, VAIO_RW_TEXT_LEN), s->clients[i], VAIO_RW_TEXT_LEN);
@@ -164,6 +170,10 @@ int vr_super_decode(const void *buf, size_t len, unsigned int slot, struct vr_su
 	s->retain_ns = le64toh(d->retain_ns);
 	s->retain_bytes = le64toh(d->retain_bytes);
 	s->quota_bytes = le64toh(d->quota_bytes);
+	s->every_write_ns = le64toh(d->every_write_ns);
+	s->interval_ns = le64toh(d->interval_ns);
+	s->thinned_from = le64toh(d->thinned_from);
+	s->thinned_before = le64toh(d->thinned_before);
 	if (vr_state_decode(&d->base, &s->base.now, &why))
 		return vr_fail(e, -EBADMSG, "superblock: %.200s", why.text);
 	if (le32toh(d->slot) != slot || vr_is_nil(s->store) || vr_is_nil(s->group) || !s->sequence ||
@@ -172,9 +182,13 @@ int vr_super_decode(const void *buf, size_t len, unsigned int slot, struct vr_su
 	if (s->role < VAIO_RS_REPLICA || s->role > VAIO_RS_RETURNED || s->failover < VAIO_RS_READY ||
 	    s->failover > VAIO_RS_COMMIT)
 		return vr_fail(e, -EBADMSG, "superblock: role %u or failover %u is unknown", s->role, s->failover);
+	if (s->thinned_from > s->thinned_before || s->thinned_before > UINT32_MAX ||
+	    ((s->every_write_ns || s->thinned_before > s->thinned_from) && !s->interval_ns))
+		return vr_fail(e, -EBADMSG, "superblock: what was thinned out is not right");
 	if (s->base_from > s->base.now.last_seq || !s->next_segment || s->next_segment > UINT32_MAX ||
 	    !vr_text_valid(d->group_name, sizeof(d->group_name)) ||
-	    !vr_text_valid(d->source_name, sizeof(d->source_name)) || !vr_all_zero(d->reserved, sizeof(d->reserved)))
+	    !vr_text_valid(d->source_name, sizeof(d->source_name)) || d->reserved2 ||
+	    !vr_all_zero(d->reserved, sizeof(d->reserved)))
 		return vr_fail(e, -EBADMSG, "superblock: a field is not right");
 	for (uint32_t i = le32toh(d->nr_entries); i; i--) {
 		const struct vaio_rs_entry *en = (const void *)((const char *)buf + at);

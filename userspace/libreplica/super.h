@@ -29,6 +29,8 @@ struct vr_super {
 	uint8_t ring[VAIO_RW_ID_LEN];
 	uint64_t connection;
 	uint64_t retain_ns, retain_bytes, quota_bytes;
+	uint64_t every_write_ns, interval_ns;	/* thinning out; 0: none */
+	uint64_t thinned_from, thinned_before;	/* segments that are */
 	struct vr_history base;		/* as of the base, once apply is done */
 	unsigned int nr_clients, nr_marks;
 	char clients[VAIO_RS_MAX_CLIENTS][VAIO_RW_TEXT_LEN];

@@ -247,15 +247,25 @@ static json_t *do_verify(struct vr_store *st)
 static json_t *do_set(struct vr_store *st, json_t *r)
 {
 	json_t *ns = json_object_get(r, "retain_ns"), *bytes = json_object_get(r, "retain_bytes"),
-	       *quota = json_object_get(r, "quota_bytes");
+	       *quota = json_object_get(r, "quota_bytes"), *every = json_object_get(r, "every_write_ns"),
+	       *interval = json_object_get(r, "interval_ns");
 	struct vr_info i;
 	struct vr_err e;
 	int err;
 
 	if ((ns && json_integer_value(ns) < 0) || (bytes && json_integer_value(bytes) < 0) ||
-	    (quota && json_integer_value(quota) < 0))
+	    (quota && json_integer_value(quota) < 0) || (every && json_integer_value(every) < 0) ||
+	    (interval && json_integer_value(interval) <= 0))
 		return refuse(-EINVAL, "a number below 0");
 	vr_store_info(st, &i);
+	err = every || interval ?
+	      vr_store_set_thinning(st, every ? (uint64_t)json_integer_value(every) : i.every_write_ns,
+				    interval ? (uint64_t)json_integer_value(interval) :
+				    i.interval_ns ? i.interval_ns : 10000000000ULL, &e) : 0;
+	if (err)
+		return refuse(err, "%s", e.text);
+	if (!ns && !bytes && !quota)
+		return json_pack("{s:b}", "ok", 1);
 	err = vr_store_set_retention(st, ns ? (uint64_t)json_integer_value(ns) : i.retain_ns,
 				   bytes ? (uint64_t)json_integer_value(bytes) : i.retain_bytes,
 				   quota ? (uint64_t)json_integer_value(quota) : i.quota_bytes, &e);

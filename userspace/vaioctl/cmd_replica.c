@@ -22,9 +22,9 @@ static void print_points(json_t *j)
 	json_array_foreach(json_object_get(j, "stretches"), i, s) {
 		printf("%-9s %-19s  %-19s  ", replica_text(s, "kind"), replica_time(replica_number(s, "first_ns"), t1, sizeof(t1)),
 		       replica_time(replica_number(s, "last_ns"), t2, sizeof(t2)));
-		if (!strcmp(replica_text(s, "kind"), "complete"))
-			printf("seq:%" PRIu64 " to seq:%" PRIu64 "\n", replica_number(s, "first_seq"),
-			       replica_number(s, "last_seq"));
+		if (!strcmp(replica_text(s, "kind"), "complete") || !strcmp(replica_text(s, "kind"), "thinned"))
+			printf("%sseq:%" PRIu64 " to seq:%" PRIu64 "\n", *replica_text(s, "kind") == 't' ? "some of " : "",
+			       replica_number(s, "first_seq"), replica_number(s, "last_seq"));
 		else
 			printf("none\n");
 	}
@@ -166,7 +166,7 @@ static int replica_release(const struct vaioctl_cmd *cmd, const struct vaioctl_a
 
 static int set_one(const char *word, json_t *request, struct vaio_err *e)
 {
-	static const char *const words[] = { "retain_time", "retain_size", "quota", NULL };
+	static const char *const words[] = { "retain_time", "retain_size", "quota", "every_write", "interval", NULL };
 	const char *eq = strchr(word, '='), *near;
 	uint64_t n = 0;
 	char name[32];
@@ -179,6 +179,13 @@ static int set_one(const char *word, json_t *request, struct vaio_err *e)
 		if (strcmp(eq + 1, "any"))
 			rc = vaio_parse_time(eq + 1, &n, e);
 		json_object_set_new(request, "retain_ns", json_integer((json_int_t)(n * 1000000)));
+	} else if (!strcmp(name, "every_write") || !strcmp(name, "interval")) {
+		if (strcmp(eq + 1, "any") || name[0] == 'i')
+			rc = vaio_parse_time(eq + 1, &n, e);
+		if (!rc && name[0] == 'i' && (n < 1000 || n > 24 * 3600000))
+			return vaio_fail(e, VAIO_USAGE, "interval: '%s': accepted are 1s to 24h", eq + 1);
+		json_object_set_new(request, name[0] == 'i' ? "interval_ns" : "every_write_ns",
+				    json_integer((json_int_t)(n * 1000000)));
 	} else if (!strcmp(name, "retain_size") || !strcmp(name, "quota")) {
 		if (strcmp(eq + 1, "any"))
 			rc = vaio_parse_size(eq + 1, &n, e);
@@ -186,12 +193,12 @@ static int set_one(const char *word, json_t *request, struct vaio_err *e)
 				    json_integer((json_int_t)n));
 	} else {
 		near = vaioctl_nearest(name, words);
-		return vaio_fail(e, VAIO_USAGE, "property '%s' is unknown%s%s%s: accepted are retain_time, retain_size, quota", name,
+		return vaio_fail(e, VAIO_USAGE, "property '%s' is unknown%s%s%s: accepted are retain_time, retain_size, quota, every_write, interval", name,
 				 near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
 	}
 	if (!rc && !n && strcmp(eq + 1, "any"))
 		return vaio_fail(e, VAIO_USAGE, "%s: '%s': accepted are any, and more than 0", name, eq + 1);
-	return rc ? vaio_fail_prefix(e, rc, "%s: any, or", name) : VAIO_OK;
+	return rc ? vaio_fail_prefix(e, rc, "%s%s", name, strcmp(name, "interval") ? ": any, or" : "") : VAIO_OK;
 }
 
 static int replica_set(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
@@ -329,7 +336,9 @@ const struct vaioctl_cmd vaioctl_replica_cmds[] = {
 		.text = "Properties:\n"
 			"  retain_time=TIME|any   history on the source's clock\n"
 			"  retain_size=SIZE|any   bytes of journal; the smaller of both wins\n"
-			"  quota=SIZE|any         bytes of the whole store",
+			"  quota=SIZE|any         bytes of the whole store\n"
+			"  every_write=TIME|any   older points are thinned out (any)\n"
+			"  interval=TIME          to one for each interval (10s)",
 	}, {
 		.noun = "replica", .verb = "allow", .run = replica_client, .operands = "GROUP SUBJECT", .min_operands = 2,
 		.max_operands = 2, .opts = socket_opts,

@@ -298,6 +298,11 @@ int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, 
 		return VAIO_OK;
 	}
 	row("history", history_text(g, text, sizeof(text)));
+	if (replica_number(g, "every_write_ns")) {
+		snprintf(text, sizeof(text), "for %s, then one each %s", replica_span(replica_number(g, "every_write_ns"), t1, sizeof(t1)),
+			 replica_span(replica_number(g, "interval_ns"), t2, sizeof(t2)));
+		row("every write", text);
+	}
 	row("oldest point", replica_time(replica_number(g, "oldest_ns"), t1, sizeof(t1)));
 	if (replica_number(g, "complete_seq")) {
 		snprintf(text, sizeof(text), "seq:%" PRIu64, replica_number(g, "complete_seq"));

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Thinning out against a model: which points stay, what they show, power cuts at each sync. */
+#include <gcrypt.h>
+#include <time.h>
+
+#include "unit.h"
+#include "replica_model.h"
+
+#define EVERY_WRITE	(8 * MODEL_SECOND)
+#define INTERVAL	(2 * MODEL_SECOND)
+
+static struct vr_err why;
+static uint64_t seed;
+static const struct vr_options options = { .write = true, .segment_bytes = 700 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
+
+#define ok(call) do { \
+	int rc_ = (call); \
+	if (rc_) \
+		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
+} while (0)
+
+static struct vr_store *open_store(struct memfs *fs)
+{
+	struct vr_store *st = NULL;
+
+	ok(vr_store_open(&fs->io, &options, &st, &why));
+	return st;
+}
+
+static void check_point(struct vr_store *st, const struct model *m, uint64_t seq)
+{
+	uint8_t *want = malloc(MODEL_MAX_DISK), *got = malloc(MODEL_MAX_DISK);
+	struct vr_view *v;
+
+	ok(vr_view_open(st, seq, &v, &why));
+	for (unsigned int n = 0; n < MODEL_MEMBERS; n++) {
+		uint64_t size = model_disk(m, n, seq, want);
+
+		if (!size)
+			continue;
+		ok(vr_view_read(v, (uint16_t)n, got, size, 0, &why));
+		for (uint64_t i = 0; i < size; i++)
+			if (want[i] != got[i])
+				fail_msg("seq %llu, disk %u, byte %llu: %02x instead of %02x, seed %llu",
+					 (unsigned long long)seq, n, (unsigned long long)i, got[i], want[i],
+					 (unsigned long long)seed);
+	}
+	vr_view_close(v);
+	free(want);
+	free(got);
+}
+
+/* Must the point stay, whatever is thinned out? By the model alone. */
+static bool must_stay(const struct model *m, size_t i, uint64_t held)
+{
+	const struct model_record *r = &m->records[i], *n = r + 1;
+
+	if (i + 1 == m->nr || r->seq == held)
+		return true;
+	return vr_type_is_control(r->type) || vr_type_is_control(n->type) || r->time_ns / INTERVAL != n->time_ns / INTERVAL;
+}
+
+struct sums {
+	unsigned int offered, gone, cuts;
+};
+
+/*
+ * Points that must stay are there, no number is a point that was none, and young ones are all there. Whatever is offered
+ * shows what the model has. One number of @ask is asked for, one of @every of those is looked at.
+ */
+static void check_all(struct vr_store *st, const struct model *m, uint64_t held, unsigned int ask, unsigned int every,
+		      uint64_t *rnd, struct sums *sums)
+{
+	struct vr_info info;
+	struct vr_point p;
+	char text[32];
+
+	vr_store_info(st, &info);
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct model_record *r = &m->records[i];
+		int rc;
+
+		if (r->seq < info.base.last_seq || r->seq > info.durable.last_seq || mem_rand(rnd) % ask)
+			continue;
+		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)r->seq);
+		rc = vr_point_find(st, text, 0, &p, &why);
+		if (!r->point) {
+			assert_int_equal(rc, -ENOENT);
+			continue;
+		}
+		if (rc) {
+			assert_int_equal(rc, -ENOENT);
+			if (must_stay(m, i, held) || info.durable.time_ns - r->time_ns < EVERY_WRITE)
+				fail_msg("seq %llu is gone: %s, seed %llu", (unsigned long long)r->seq, why.text,
+					 (unsigned long long)seed);
+			assert_non_null(strstr(why.text, "thinned out"));
+			sums->gone++;
+			continue;
+		}
+		sums->offered++;
+		assert_int_equal(p.time_ns, r->time_ns);
+		if (!(mem_rand(rnd) % every))
+			check_point(st, m, r->seq);
+	}
+	ok(vr_point_find(st, "latest", 0, &p, &why));
+	check_point(st, m, p.seq);
+	vr_store_info(st, &info);
+	check_point(st, m, info.base.last_seq);
+}
+
+static void add_fault(void *arg, const char *text)
+{
+	(void)arg;
+	fail_msg("%s, seed %llu", text, (unsigned long long)seed);
+}
+
+static void maintain_all(struct vr_store *st)
+{
+	bool more = true;
+
+	while (more)
+		ok(vr_store_maintain(st, false, &more, &why));
+}
+
+static bool full_run(void)
+{
+	return getenv("VAIO_FULL") && *getenv("VAIO_FULL");
+}
+
+struct walk {
+	struct model *m;
+	uint64_t rand, acked, held;
+	struct sums sums;
+};
+
+static void cut_here(struct memfs *fs, void *arg)
+{
+	struct walk *w = arg;
+
+	if (mem_rand(&w->rand) % (full_run() ? 3 : 24))
+		return;
+	for (int how = 0; how < 5; how++) {
+		struct memfs *cut = memfs_cut(fs, how, &w->rand);
+		struct vr_store *st = open_store(cut);
+		struct vr_info info;
+
+		vr_store_info(st, &info);
+		assert_true(info.durable.last_seq >= w->acked);
+		check_all(st, w->m, w->held, 30, 8, &w->rand, &w->sums);
+		maintain_all(st);
+		check_all(st, w->m, w->held, 30, 8, &w->rand, &w->sums);
+		assert_int_equal(vr_store_scrub(st, add_fault, NULL, NULL, NULL, &why), 0);
+		vr_store_close(st);
+		memfs_free(cut);
+		w->sums.cuts++;
+	}
+}
+
+static void feed(struct walk *w, struct vr_store *st)
+{
+	size_t len;
+	const void *batch = model_batch(w->m, 1 + (unsigned int)model_rand(w->m, 20), &len);
+
+	if (batch)
+		ok(vr_store_append(st, batch, len, &why));
+	ok(vr_store_commit(st, &why));
+	w->acked = model_last(w->m);
+}
+
+static void run(bool cuts, unsigned int rounds)
+{
+	struct sums all = { 0 };
+	uint64_t before = 0, after = 0;
+
+	for (unsigned int round = 0; round < rounds; round++) {
+		struct memfs *fs = memfs_new(seed + round);
+		struct walk w = { .rand = (seed + round) | 1 };
+		struct vr_store *st;
+		struct vr_info info;
+		struct vr_point p;
+		struct model m;
+
+		model_init(&m, seed + round);
+		w.m = &m;
+		ok(vr_store_create(&fs->io, m.group, "group", &why));
+		st = open_store(fs);
+		while (!m.whole)
+			feed(&w, st);
+		ok(vr_store_set_thinning(st, EVERY_WRITE, INTERVAL, &why));
+		for (int i = 0; i < 110; i++) {
+			feed(&w, st);
+			if (i == 20 && !m.open_stretch) {
+				/* a point that is held stays, wherever it is */
+				ok(vr_point_find(st, "latest", 0, &p, &why));
+				strcpy(p.name, "held");
+				ok(vr_mark_add(st, &p, true, &why));
+				w.held = p.seq;
+			}
+		}
+		vr_store_info(st, &info);
+		before += info.journal_bytes;
+		fs->before_sync = cuts ? cut_here : NULL;
+		fs->arg = &w;
+		maintain_all(st);
+		fs->before_sync = NULL;
+		check_all(st, &m, w.held, cuts ? 10 : 1, 8, &w.rand, &w.sums);
+		vr_store_info(st, &info);
+		after += info.journal_bytes;
+		assert_int_equal(vr_store_scrub(st, add_fault, NULL, NULL, NULL, &why), 0);
+		/* It goes on, is opened again, and its oldest history is applied. */
+		for (int i = 0; i < 30; i++)
+			feed(&w, st);
+		maintain_all(st);
+		vr_store_close(st);
+		st = open_store(fs);
+		check_all(st, &m, w.held, 4, 8, &w.rand, &w.sums);
+		if (w.held)
+			ok(vr_mark_remove(st, "held", &why));
+		w.held = 0;
+		ok(vr_store_set_retention(st, 0, 400 << 10, 0, &why));
+		maintain_all(st);
+		check_all(st, &m, 0, 4, 8, &w.rand, &w.sums);
+		vr_store_close(st);
+		memfs_free(fs);
+		model_free(&m);
+		all.offered += w.sums.offered;
+		all.gone += w.sums.gone;
+		all.cuts += w.sums.cuts;
+	}
+	print_message("# %u cuts; of the points that were asked for %u offered, %u thinned out; journal %llu KiB to %llu KiB\n", all.cuts,
+		      all.offered, all.gone, (unsigned long long)before >> 10, (unsigned long long)after >> 10);
+	assert_true(all.gone > 0);
+	assert_true(after < before);
+}
+
+static void test_random(void **state)
+{
+	(void)state;
+	run(false, full_run() ? 40 : 2);
+}
+
+static void test_cuts(void **state)
+{
+	(void)state;
+	run(true, full_run() ? 20 : 1);
+}
+
+/* By time: the point before; by words: what is there; settings that would break what was thinned out. */
+static void test_asking(void **state)
+{
+	struct memfs *fs = memfs_new(seed);
+	struct walk w = { .rand = seed | 1 };
+	struct vr_store *st;
+	struct vr_point p;
+	struct model m;
+	unsigned int asked = 0;
+	char text[64];
+
+	(void)state;
+	model_init(&m, seed);
+	m.stretches = false;
+	w.m = &m;
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	st = open_store(fs);
+	assert_int_equal(vr_store_set_thinning(st, EVERY_WRITE, 0, &why), -EINVAL);
+	ok(vr_store_set_thinning(st, EVERY_WRITE, INTERVAL, &why));
+	for (int i = 0; i < 150; i++)
+		feed(&w, st);
+	maintain_all(st);
+	for (size_t i = 0; i < m.nr; i += 7) {
+		uint64_t last = 0, want = m.records[i].time_ns / MODEL_SECOND;
+
+		snprintf(text, sizeof(text), "@%llu", (unsigned long long)want);
+		if (vr_point_find(st, text, 0, &p, &why))
+			continue;
+		/* the newest that is offered and not above the second's end */
+		for (size_t j = 0; j < m.nr && m.records[j].time_ns < (want + 1) * MODEL_SECOND; j++) {
+			struct vr_point q;
+			char seq[32];
+
+			snprintf(seq, sizeof(seq), "seq:%llu", (unsigned long long)m.records[j].seq);
+			if (!vr_point_find(st, seq, 0, &q, &why))
+				last = m.records[j].seq;
+		}
+		assert_int_equal(p.seq, last);
+		asked++;
+	}
+	assert_true(asked > 10);
+	assert_int_equal(vr_store_set_thinning(st, EVERY_WRITE, INTERVAL + 1, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "multiple"));
+	ok(vr_store_set_thinning(st, EVERY_WRITE, 2 * INTERVAL, &why));
+	ok(vr_store_set_thinning(st, 0, 0, &why));
+	vr_store_close(st);
+	st = open_store(fs);
+	vr_store_close(st);
+	memfs_free(fs);
+	model_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random), cmocka_unit_test(test_asking), cmocka_unit_test(test_cuts),
+	};
+	const char *text = getenv("VAIO_SEED");
+
+	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
+	if (getenv("VAIO_TEST"))
+		cmocka_set_test_filter(getenv("VAIO_TEST"));
+	gcry_check_version(NULL);
+	print_message("# seed %llu\n", (unsigned long long)seed);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
