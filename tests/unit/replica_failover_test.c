@@ -183,7 +183,7 @@ static void test_walk(void **state)
 	unsigned int cuts = 0, steps[VR_COMMIT + 1] = { 0 };
 
 	(void)state;
-	for (int round = 0; round < (full ? 60 : 8); round++) {
+	for (int round = 0; round < (full ? 60 : 14); round++) {
 		struct memfs *fs = memfs_new(seed + (uint64_t)round);
 		struct walk w = { .rand = (seed + (uint64_t)round) | 1, .state = VAIO_RS_READY };
 		struct model m;

@@ -137,7 +137,7 @@ static void cut_here(struct memfs *fs, void *arg)
 {
 	struct walk *w = arg;
 
-	if (mem_rand(&w->rand) % (full_run() ? 3 : 24))
+	if (mem_rand(&w->rand) % (full_run() ? 3 : 10))
 		return;
 	for (int how = 0; how < 5; how++) {
 		struct memfs *cut = memfs_cut(fs, how, &w->rand);
