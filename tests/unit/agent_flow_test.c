@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -381,8 +382,14 @@ static int end_process(pid_t *pid, int sig)
 
 static void start_worker(void)
 {
+	sigset_t set, before;
 	char target[64];
 
+	/* as the parent does: a signal that comes early waits */
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, &before);
 	snprintf(target, sizeof(target), "localhost:%d", port);
 	worker_pid = fork();
 	if (!worker_pid) {
@@ -390,6 +397,7 @@ static void start_worker(void)
 		setvbuf(stderr, NULL, _IOLBF, 0);
 		_exit(worker_run("g", target, &group_config, shared, requests[1]));
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static int end_worker(int sig)
@@ -607,6 +615,91 @@ static void test_gaps(void **state)
 	assert_int_equal(k->stops, 0);
 }
 
+/* Asks the replica: a line of JSON, the answer in @answer. */
+static void ask(const char *request, char *answer, size_t size)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	size_t at = 0;
+	ssize_t n;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", in_scratch("sock"));
+	assert_int_equal(connect(fd, (void *)&addr, sizeof(addr)), 0);
+	assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+	while (at < size - 1 && (n = read(fd, answer + at, size - 1 - at)) > 0)
+		at += (size_t)n;
+	answer[at] = 0;
+	close(fd);
+	if (!strstr(answer, "\"ok\":true") && !strstr(answer, "\"ok\": true"))
+		fail_msg("%s: %s", request, answer);
+}
+
+#define GROUP	"\"group\": \"67676767-6767-6767-6767-676767676767\""
+
+static void test_checkpoint(void **state)
+{
+	struct request r = { .cookie = 7, .kind = VAIO_RW_C_APPLICATION, .flags = VAIO_RW_CF_PIN, .wait_ms = 30000, .name = "lunch" };
+	struct answer a = { 0 };
+	char text[8192];
+
+	(void)state;
+	settle();
+	assert_int_equal(send(requests[0], &r, sizeof(r), 0), sizeof(r));
+	assert_int_equal(recv(requests[0], &a, sizeof(a), 0), sizeof(a));
+	if (!a.seq)
+		fail_msg("%s", a.text);
+	assert_int_equal(a.cookie, 7);
+	assert_true(a.durable);
+	ask("{\"do\": \"show\", " GROUP ", \"point\": \"name:lunch\"}\n", text, sizeof(text));
+	assert_non_null(strstr(text, "\"pinned\":true"));
+	ask("{\"do\": \"release\", " GROUP ", \"name\": \"lunch\"}\n", text, sizeof(text));
+	/* without a replica it is told that it is on its way, when the time is over */
+	assert_int_equal(end_process(&replicad_pid, SIGKILL), SIGKILL);
+	r.cookie = 8;
+	r.wait_ms = 300;
+	strcpy(r.name, "dinner");
+	assert_int_equal(send(requests[0], &r, sizeof(r), 0), sizeof(r));
+	assert_int_equal(recv(requests[0], &a, sizeof(a), 0), sizeof(a));
+	assert_int_equal(a.cookie, 8);
+	assert_false(a.durable);
+	start_replicad();
+	settle();
+	ask("{\"do\": \"show\", " GROUP ", \"point\": \"name:dinner\"}\n", text, sizeof(text));
+}
+
+static enum worker_state state_now(void)
+{
+	return __atomic_load_n(&shared->figures.state, __ATOMIC_RELAXED);
+}
+
+/* A replica that has no room, and then has. */
+static void test_blocked(void **state)
+{
+	unsigned int older = nr_points;
+	char text[8192];
+
+	(void)state;
+	settle();
+	ask("{\"do\": \"checkpoint\", " GROUP ", \"point\": \"latest\", \"name\": \"hold\", \"pin\": true}\n", text, sizeof(text));
+	ask("{\"do\": \"set\", " GROUP ", \"quota_bytes\": 2000000}\n", text, sizeof(text));
+	for (int i = 0; i < 20000 && state_now() != W_BLOCKED; i++)
+		run_guest(5);
+	assert_int_equal(state_now(), W_BLOCKED);
+	assert_non_null(strstr(shared->figures.error, "no room"));
+	run_guest(20);
+	ask("{\"do\": \"set\", " GROUP ", \"quota_bytes\": 0}\n", text, sizeof(text));
+	settle();
+	for (int i = 0; i < 10000 && state_now() != W_REPLICATING; i++)
+		usleep(2000);
+	assert_int_equal(state_now(), W_REPLICATING);
+	ask("{\"do\": \"release\", " GROUP ", \"name\": \"hold\"}\n", text, sizeof(text));
+	/* the oldest ones went first */
+	for (unsigned int i = 0; i < older; i++)
+		points[i].lost = true;
+	check_all();
+	assert_int_equal(k->gave_up, 0);
+}
+
 /* A replica that lost what it had acknowledged; one that is empty. */
 static void test_lost_replica(void **state)
 {
@@ -801,6 +894,8 @@ int main(void)
 	const char *given = getenv("VAIO_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_checkpoint),
+		cmocka_unit_test(test_blocked),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_lost_replica),
 		cmocka_unit_test(test_failback),

@@ -360,8 +360,9 @@ void link_close(struct link *l)
 {
 	if (l->state == LINK_DOWN || l->state == LINK_CLOSING)
 		return;
-	if (l->resolving)
-		gai_cancel(&l->lookup);
+	/* What was cancelled stays EAI_INPROGRESS for ever: nobody works on it. */
+	if (l->resolving && gai_cancel(&l->lookup) == EAI_CANCELED)
+		l->resolving = false;
 	l->state = LINK_CLOSING;
 	if (l->fd >= 0)
 		shutdown(l->fd, SHUT_RDWR);
