@@ -137,7 +137,7 @@ static void cut_here(struct memfs *fs, void *arg)
 {
 	struct walk *w = arg;
 
-	if (mem_rand(&w->rand) % (full_run() ? 3 : 10))
+	if (mem_rand(&w->rand) % (full_run() ? 3 : 24) || (!full_run() && w->sums.cuts >= 40))
 		return;
 	for (int how = 0; how < 5; how++) {
 		struct memfs *cut = memfs_cut(fs, how, &w->rand);
@@ -187,7 +187,7 @@ static void run(bool cuts, unsigned int rounds)
 		while (!m.whole)
 			feed(&w, st);
 		ok(vr_store_set_thinning(st, EVERY_WRITE, INTERVAL, &why));
-		for (int i = 0; i < 110; i++) {
+		for (int i = 0; i < 80; i++) {
 			feed(&w, st);
 			if (i == 20 && !m.open_stretch) {
 				/* a point that is held stays, wherever it is */
