@@ -90,6 +90,9 @@ waits() { [[ $(counter "$1" limited_now) -ge 1 ]]; }
 check 'at 1 IOPS a reader waits' wait_for 60 waits q1
 check 'a higher limit lets it go' set_live q1 limit_iops none
 ended_well 'at once' "$pid"
+drawn=$(vaioctl disk stats q1 | grep -A1 '^qos: ' | tr '\n' ' ')
+like 'what waited for the limit, and what the device took, are drawn apart' "$drawn" \
+	'qos: limit_delay +(<|>=) .*qos: latency +(<|>=) '
 set_live q1 limit_iops 1
 reader q1 20 &
 pid=$!

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaioctl disk: list, show, set, stats. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,8 +280,46 @@ static void draw_hist(const char *title, const uint64_t *h, bool color)
 	}
 }
 
+/*
+ * A filter's own histograms are counters like "4:17,5:203": bucket and count, as
+ * Documentation/qos.md has it. Returns whether this is one.
+ */
+static bool read_hist(const char *text, uint64_t h[VAIO_HIST_BUCKETS])
+{
+	char *end;
+
+	memset(h, 0, VAIO_HIST_BUCKETS * sizeof(*h));
+	do {
+		unsigned long bucket;
+
+		if (!isdigit((unsigned char)*text))
+			return false;
+		bucket = strtoul(text, &end, 10);
+		if (*end != ':' || bucket >= VAIO_HIST_BUCKETS || !isdigit((unsigned char)end[1]))
+			return false;
+		h[bucket] = strtoull(end + 1, &end, 10);
+		text = end + 1;
+	} while (*end == ',');
+	return !*end;
+}
+
+static void draw_filter_hists(const struct vaio_slot_counts *c, bool color)
+{
+	uint64_t h[VAIO_HIST_BUCKETS];
+	char title[128];
+	unsigned int i;
+
+	for (i = 0; i < c->n_counters; i++) {
+		if (!read_hist(c->counters[i].value, h))
+			continue;
+		snprintf(title, sizeof(title), "%s: %s", c->filter, c->counters[i].name);
+		draw_hist(title, h, color);
+	}
+}
+
 static void stats_text(const struct vaio_stats *s, bool color)
 {
+	uint64_t h[VAIO_HIST_BUCKETS];
 	char size[32], title[128];
 	unsigned int i, j;
 
@@ -298,7 +337,8 @@ static void stats_text(const struct vaio_stats *s, bool color)
 		       (unsigned long long)c->failed, (unsigned long long)c->deferred, (unsigned long long)c->parked,
 		       (unsigned long long)c->own_io);
 		for (j = 0; j < c->n_counters; j++)
-			printf("    %s = %s\n", c->counters[j].name, c->counters[j].value);
+			if (!read_hist(c->counters[j].value, h))
+				printf("    %s = %s\n", c->counters[j].name, c->counters[j].value);
 	}
 	if (s->has_latency)
 		draw_hist("latency of the whole stack (requests, share so far)", s->latency, color);
@@ -308,6 +348,8 @@ static void stats_text(const struct vaio_stats *s, bool color)
 		snprintf(title, sizeof(title), "%s: how long requests were deferred", s->slots[i].filter);
 		draw_hist(title, s->slots[i].latency, color);
 	}
+	for (i = 0; i < s->n_slots; i++)
+		draw_filter_hists(&s->slots[i], color);
 }
 
 static int disk_stats(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g)
