@@ -160,6 +160,11 @@ static int read_sum(struct vr_base *b, uint64_t cell, struct vaio_rs_cell *sum)
 	return at + sizeof(*sum) > b->crc_size ? 0 : b->io->ops->read(b->crc, sum, sizeof(*sum), at);
 }
 
+uint64_t vr_base_cells(const struct vr_base *b)
+{
+	return b->crc_size < VAIO_RS_BASE_DATA ? 0 : (b->crc_size - VAIO_RS_BASE_DATA) / sizeof(struct vaio_rs_cell);
+}
+
 int vr_base_read(struct vr_base *b, uint64_t cell, void *buf, size_t len, bool *wrong, struct vr_err *e)
 {
 	struct vaio_rs_cell sum;

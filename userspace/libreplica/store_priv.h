@@ -119,6 +119,8 @@ struct vr_base;
 int vr_base_open(struct vr_store *st, const struct vr_member *m, bool create, struct vr_base **b, struct vr_err *e);
 void vr_base_close(struct vr_base *b);
 int vr_base_remove(struct vr_store *st, uint16_t member, struct vr_err *e);
+/* Cells that may have been written: those that have a sum. */
+uint64_t vr_base_cells(const struct vr_base *b);
 /* One cell of @len bytes; *@wrong when its checksum is not right. */
 int vr_base_read(struct vr_base *b, uint64_t cell, void *buf, size_t len, bool *wrong, struct vr_err *e);
 int vr_base_write(struct vr_base *b, uint64_t cell, const void *buf, size_t len, struct vr_err *e);
