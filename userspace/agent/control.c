@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "../libreplica/unix.h"
 
 #define CLIENTS		16
 #define LINE		4096
@@ -346,26 +347,9 @@ void control_run(void)
 
 int control_open(struct vr_err *e)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-
 	for (int i = 0; i < CLIENTS; i++)
 		clients[i].fd = -1;
-	if (strlen(config.socket) >= sizeof(addr.sun_path))
-		return vr_fail(e, -ENAMETOOLONG, "--socket '%.100s' is longer than %zu bytes", config.socket,
-			       sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, config.socket);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0)
-		return vr_fail_errno(e, -errno, "socket");
-	/* Does another agent answer there? Else what is there was left behind. */
-	if (!connect(listener, (struct sockaddr *)&addr, sizeof(addr)))
-		return vr_fail(e, -EBUSY, "%.100s: another vaio-agent listens there", config.socket);
-	close(listener);
-	unlink(config.socket);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, CLIENTS))
-		return vr_fail_errno(e, -errno, "%.100s", config.socket);
-	return 0;
+	return vr_unix_listen(config.socket, "vaio-agent", SOCK_NONBLOCK, CLIENTS, &listener, e);
 }
 
 void control_close(void)

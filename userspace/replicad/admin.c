@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "replicad.h"
+#include "../libreplica/unix.h"
 
 #define MAX_REQUEST	65536
 #define MAX_CLIENTS	32
@@ -429,24 +430,11 @@ static void *accept_thread(void *arg)
 
 int admin_start(struct vr_err *e)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int err = vr_unix_listen(config.socket, "vaio-replicad", 0, 16, &listener, e);
 	pthread_t t;
 
-	if (strlen(config.socket) >= sizeof(addr.sun_path))
-		return vr_fail(e, -ENAMETOOLONG, "--socket '%.100s' is longer than %zu bytes", config.socket,
-			       sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, config.socket);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0)
-		return vr_fail_errno(e, -errno, "socket");
-	/* Does another daemon answer there? Else what is there was left behind. */
-	if (!connect(listener, (struct sockaddr *)&addr, sizeof(addr)))
-		return vr_fail(e, -EBUSY, "%.100s: another vaio-replicad listens there", config.socket);
-	close(listener);
-	unlink(config.socket);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 16))
-		return vr_fail_errno(e, -errno, "%.100s", config.socket);
+	if (err)
+		return err;
 	if (pthread_create(&t, NULL, accept_thread, NULL))
 		return vr_fail(e, -ENOMEM, "no thread for the socket");
 	pthread_detach(t);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef LIBREPLICA_UNIX_H
+#define LIBREPLICA_UNIX_H
+
+struct vr_err;
+
+/*
+ * Listens at @path, in place of what a dead daemon left there. @daemon is for the
+ * message; @flags: 0 or SOCK_NONBLOCK. Sets *@fd, also on failure: the process is
+ * to end then. Returns 0 or a negative errno: -EBUSY when another daemon answers.
+ */
+int vr_unix_listen(const char *path, const char *daemon, int flags, int backlog, int *fd, struct vr_err *e);
+
+#endif /* LIBREPLICA_UNIX_H */
