@@ -10,17 +10,8 @@ agent=$top/build/san/bin/vaio-agent
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-count=0
-
-result() {	# OK? NAME TEXT
-	count=$((count + 1))
-	if [[ $1 == 0 ]]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		printf "# %s\n" "${3//$'\n'/$'\n'# }"
-	fi
-}
+# shellcheck source=result.sh
+source "$top/tests/unit/result.sh"
 
 refuse() {	# EXIT WORDS ARGUMENT...
 	local want=$1 words=$2 status=0 bad=0

@@ -10,17 +10,8 @@ ctl=$top/build/san/bin/vaioctl
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-count=0
-
-result() {	# OK? NAME TEXT
-	count=$((count + 1))
-	if [[ $1 == 0 ]]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		printf "# %s\n" "${3//$'\n'/$'\n'# }"
-	fi
-}
+# shellcheck source=result.sh
+source "$top/tests/unit/result.sh"
 
 # refuse EXIT WORDS ARGUMENT...: ends with that code, says the words on stderr
 # in one line that begins with "vaioctl: ", prints nothing on stdout.

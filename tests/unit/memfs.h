@@ -58,6 +58,9 @@ struct memfs {
 	long fail_at;			/* so many allocations from now: full; -1 never */
 	bool full;
 	bool sync_fails;
+	bool sync_loses;		/* what a sync that fails was to write is in memory, and nowhere else from then on */
+	/* Before "open", "read" and "sync" of a file: what it returns, unless 0, is how that ends. */
+	int (*before)(struct memfs *fs, const char *what, const char *path);
 	void (*before_sync)(struct memfs *fs, void *arg);
 	void *arg;
 	bool quiet;			/* no callback */
@@ -131,10 +134,11 @@ static void mem_pend(struct mem_inode *i, int what, uint64_t offset, uint64_t le
 	mem_apply(&i->now, op);
 }
 
-static void mem_settle(struct mem_inode *i)
+static void mem_settle(struct mem_inode *i, bool lost)
 {
 	for (unsigned int n = 0; n < i->nr_ops; n++) {
-		mem_apply(&i->stable, &i->ops[n]);
+		if (!lost)
+			mem_apply(&i->stable, &i->ops[n]);
 		free(i->ops[n].data);
 	}
 	i->nr_ops = 0;
@@ -172,6 +176,14 @@ static void mem_set(struct mem_name **names, unsigned int *nr, const char *name,
 		snprintf((*names)[at].name, sizeof((*names)[at].name), "%s", name);
 	}
 	(*names)[at].inode = inode;
+}
+
+static int mem_before(struct memfs *fs, const char *what, const struct mem_inode *inode, const char *path)
+{
+	for (unsigned int i = 0; !path && i < fs->nr_names; i++)
+		if (fs->names[i].inode == inode)
+			path = fs->names[i].name;
+	return fs->before ? fs->before(fs, what, path ? path : "") : 0;
 }
 
 static void mem_dirop_do(struct mem_name **names, unsigned int *nr, const struct mem_dirop *op)
@@ -213,10 +225,12 @@ static bool mem_is_full(struct memfs *fs, uint64_t more)
 static int mem_open(struct vr_io *io, const char *path, int flags, struct vr_file **out)
 {
 	struct memfs *fs = mem_of(io);
-	int at = mem_find(fs->names, fs->nr_names, path);
+	int rc = mem_before(fs, "open", NULL, path), at = mem_find(fs->names, fs->nr_names, path);
 	struct mem_inode *inode;
 	struct mem_file *f;
 
+	if (rc)
+		return rc;
 	if (flags & VR_O_CREATE) {
 		if (at >= 0)
 			return -EEXIST;
@@ -249,7 +263,10 @@ static void mem_close(struct vr_file *file)
 static int mem_read(struct vr_file *f, void *buf, size_t len, uint64_t offset)
 {
 	struct mem_bytes *b = &inode_of(f)->now;
+	int rc = mem_before(mem_of(f->io), "read", inode_of(f), NULL);
 
+	if (rc)
+		return rc;
 	if (offset > b->len || len > b->len - offset)
 		return -ENODATA;
 	memcpy(buf, b->p + offset, len);
@@ -276,13 +293,15 @@ static int mem_write(struct vr_file *f, const void *buf, size_t len, uint64_t of
 static int mem_sync(struct vr_file *f)
 {
 	struct memfs *fs = mem_of(f->io);
+	int rc = mem_before(fs, "sync", inode_of(f), NULL);
 
 	if (fs->before_sync && !fs->quiet)
 		fs->before_sync(fs, fs->arg);
-	if (fs->sync_fails)
-		return -EIO;
-	mem_settle(inode_of(f));
-	return 0;
+	if (!rc && fs->sync_fails)
+		rc = -EIO;
+	if (!rc || fs->sync_loses)
+		mem_settle(inode_of(f), rc != 0);
+	return rc;
 }
 
 static int64_t mem_size(struct vr_file *f) { return (int64_t)inode_of(f)->now.len; }

@@ -341,8 +341,11 @@ static void test_held(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_returned),
-					     cmocka_unit_test(test_held) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_returned),
+		cmocka_unit_test(test_held),
+	};
 	const char *text = getenv("VAIO_SEED");
 
 	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);

@@ -313,10 +313,36 @@ static const struct model_record *model_find(const struct model *m, uint64_t seq
 	return low < m->nr && m->records[low].seq == seq ? &m->records[low] : NULL;
 }
 
-/* Forgets records after @seq: they were never acknowledged, and the source makes others. */
 static uint64_t model_last(const struct model *m)
 {
 	return m->nr ? m->records[m->nr - 1].seq : 0;
+}
+
+/* Are all disks of a point what the model says, and no others there? 0, or -errno with a text. */
+static int model_check(struct vr_store *st, const struct model *m, uint64_t seq, struct vr_err *e)
+{
+	uint8_t *want = malloc(MODEL_MAX_DISK), *got = malloc(MODEL_MAX_DISK);
+	struct vr_view *v;
+	int err = vr_view_open(st, seq, &v, e);
+	bool open = !err;
+
+	for (unsigned int n = 0; n < MODEL_MEMBERS && !err; n++) {
+		uint64_t size = model_disk(m, n, seq, want);
+
+		err = vr_view_read(v, (uint16_t)n, got, size ? size : 512, 0, e);
+		if (!size)
+			err = err == -ENOENT ? 0 : vr_fail(e, -EEXIST, "seq %llu has disk %u, which is not there",
+							   (unsigned long long)seq, n);
+		for (uint64_t i = 0; i < size && !err; i++)
+			if (want[i] != got[i])
+				err = vr_fail(e, -EILSEQ, "seq %llu, disk %u, byte %llu: %02x instead of %02x",
+					      (unsigned long long)seq, n, (unsigned long long)i, got[i], want[i]);
+	}
+	if (open)
+		vr_view_close(v);
+	free(want);
+	free(got);
+	return err;
 }
 
 #endif /* TESTS_REPLICA_MODEL_H */

@@ -32,31 +32,7 @@ static struct vr_store *new_store(struct memfs *fs, const struct model *m)
 	return open_store(fs, &small);
 }
 
-/* All disks of a point are what the model says. */
-static void check_point(struct vr_store *st, const struct model *m, uint64_t seq)
-{
-	uint8_t *want = malloc(MODEL_MAX_DISK), *got = malloc(MODEL_MAX_DISK);
-	struct vr_view *v;
-
-	ok(vr_view_open(st, seq, &v, &why));
-	for (unsigned int n = 0; n < MODEL_MEMBERS; n++) {
-		uint64_t size = model_disk(m, n, seq, want);
-
-		if (!size) {
-			assert_int_equal(vr_view_read(v, (uint16_t)n, got, 512, 0, &why), -ENOENT);
-			continue;
-		}
-		ok(vr_view_read(v, (uint16_t)n, got, size, 0, &why));
-		for (uint64_t i = 0; i < size; i++)
-			if (want[i] != got[i])
-				fail_msg("seq %llu, disk %u, byte %llu: %02x instead of %02x, seed %llu",
-					 (unsigned long long)seq, n, (unsigned long long)i, got[i], want[i],
-					 (unsigned long long)seed);
-	}
-	vr_view_close(v);
-	free(want);
-	free(got);
-}
+#define check_point(st, m, seq) ok(model_check(st, m, seq, &why))
 
 /* Is each number offered as a point exactly when the model says so? */
 static void check_offered(struct vr_store *st, const struct model *m, uint64_t last)

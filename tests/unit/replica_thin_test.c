@@ -27,28 +27,7 @@ static struct vr_store *open_store(struct memfs *fs)
 	return st;
 }
 
-static void check_point(struct vr_store *st, const struct model *m, uint64_t seq)
-{
-	uint8_t *want = malloc(MODEL_MAX_DISK), *got = malloc(MODEL_MAX_DISK);
-	struct vr_view *v;
-
-	ok(vr_view_open(st, seq, &v, &why));
-	for (unsigned int n = 0; n < MODEL_MEMBERS; n++) {
-		uint64_t size = model_disk(m, n, seq, want);
-
-		if (!size)
-			continue;
-		ok(vr_view_read(v, (uint16_t)n, got, size, 0, &why));
-		for (uint64_t i = 0; i < size; i++)
-			if (want[i] != got[i])
-				fail_msg("seq %llu, disk %u, byte %llu: %02x instead of %02x, seed %llu",
-					 (unsigned long long)seq, n, (unsigned long long)i, got[i], want[i],
-					 (unsigned long long)seed);
-	}
-	vr_view_close(v);
-	free(want);
-	free(got);
-}
+#define check_point(st, m, seq) ok(model_check(st, m, seq, &why))
 
 /* Must the point stay, whatever is thinned out? By the model alone. */
 static bool must_stay(const struct model *m, size_t i, uint64_t held)

@@ -165,6 +165,22 @@ uint64_t vr_base_cells(const struct vr_base *b)
 	return b->crc_size < VAIO_RS_BASE_DATA ? 0 : (b->crc_size - VAIO_RS_BASE_DATA) / sizeof(struct vaio_rs_cell);
 }
 
+/* A disk that grew: the sum of the cell at its old end is of the bytes up to there; what came after them are zeroes. */
+static bool sum_of_fewer(const uint8_t *buf, size_t len, uint32_t want)
+{
+	size_t n = len;
+	uint32_t crc;
+
+	while (n && vr_all_zero(buf + n - VAIO_RS_SECTOR, VAIO_RS_SECTOR))
+		n -= VAIO_RS_SECTOR;
+	crc = vr_crc32c(0, buf, n);
+	while (crc != want && n < len) {
+		crc = vr_crc32c(crc, buf + n, VAIO_RS_SECTOR);
+		n += VAIO_RS_SECTOR;
+	}
+	return crc == want;
+}
+
 int vr_base_read(struct vr_base *b, uint64_t cell, void *buf, size_t len, bool *wrong, struct vr_err *e)
 {
 	struct vaio_rs_cell sum;
@@ -189,7 +205,8 @@ int vr_base_read(struct vr_base *b, uint64_t cell, void *buf, size_t len, bool *
 	}
 	if (err)
 		return vr_fail_errno(e, err, "base of member %u, cell %" PRIu64, b->member, cell);
-	*wrong = vr_crc32c(0, buf, len) != le32toh(sum.crc) || le32toh(sum.flags) != VAIO_RS_CELL_USED;
+	*wrong = le32toh(sum.flags) != VAIO_RS_CELL_USED ||
+		 (vr_crc32c(0, buf, len) != le32toh(sum.crc) && !sum_of_fewer(buf, len, le32toh(sum.crc)));
 	return 0;
 }
 
@@ -200,7 +217,7 @@ int vr_base_write(struct vr_base *b, uint64_t cell, const void *buf, size_t len,
 	bool zero = vr_all_zero(buf, len);
 	int err = read_sum(b, cell, &old);
 
-	if (!err && zero && (le32toh(old.flags) & VAIO_RS_CELL_USED)) {
+	if (!err && zero && (b->careful || (le32toh(old.flags) & VAIO_RS_CELL_USED))) {
 		int64_t size = b->io->ops->size(b->img);
 
 		if (size > 0 && (uint64_t)size > at)
@@ -226,7 +243,8 @@ int vr_base_write(struct vr_base *b, uint64_t cell, const void *buf, size_t len,
 		sum.crc = htole32(vr_crc32c(0, buf, len));
 		sum.flags = htole32(VAIO_RS_CELL_USED);
 	}
-	if (!err && memcmp(&sum, &old, sizeof(sum))) {
+	/* What can be read of an apply that failed may not be on the disk. */
+	if (!err && (b->careful || memcmp(&sum, &old, sizeof(sum)))) {
 		err = b->io->ops->write(b->crc, &sum, sizeof(sum), sum_at);
 		if (!err && b->crc_size < sum_at + sizeof(sum))
 			b->crc_size = sum_at + sizeof(sum);

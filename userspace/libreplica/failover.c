@@ -49,6 +49,8 @@ static int write_state(struct vr_store *st, uint32_t state, uint32_t new_role, c
 		err = vr_fail(e, -E2BIG, "the group has %u names already: release some", VAIO_RS_MAX_MARKS);
 	} else if (hold && hold->seq < s->base.now.last_seq) {
 		err = vr_fail(e, -ENOENT, "the point is not there any more");
+	} else if (hold && (err = vr_still_point(st, hold->seq, e))) {
+		/* it says so */
 	} else {
 		if (hold) {
 			struct vr_mark *m = &s->marks[at >= 0 ? (unsigned int)at : s->nr_marks++];

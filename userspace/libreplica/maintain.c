@@ -51,7 +51,8 @@ static int seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 	st->index_bytes += run->len;
 	err = s->sum_file ? 0 : vr_sum_load(st, s, e);
 	st->index_bytes += s->sum_len;
-	if (s->file) {
+	/* Somebody may be reading it: then it stays open. */
+	if (s->file && !st->nr_views) {
 		st->io->ops->close(s->file);
 		s->file = NULL;
 	}
@@ -261,9 +262,11 @@ static int move_control(void *arg, const struct vaio_rs_control *c, const void *
 	return vr_history_control(m->h, c, payload, m->e);
 }
 
+static bool held(struct vr_store *st, const struct vr_segment *s, const char *live);
+
 /*
  * Declares the end of segment @s the oldest point. From here on older ones are gone, and the
- * base may be written.
+ * base may be written. 1: somebody has taken hold of one of them meanwhile.
  */
 static int begin_apply(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 {
@@ -279,11 +282,14 @@ static int begin_apply(struct vr_store *st, struct vr_segment *s, struct vr_err 
 	if (!err) {
 		h->now = s->after;
 		pthread_mutex_lock(&st->lock);
-		memcpy(&st->super->base, h, sizeof(*h));
-		err = vr_super_write(st, e);
-		if (err)
+		err = held(st, s, "");
+		if (!err) {
+			memcpy(&st->super->base, h, sizeof(*h));
+			err = vr_super_write(st, e);
+		}
+		if (err < 0)
 			memcpy(&st->super->base, old, sizeof(*old));
-		else
+		else if (!err)
 			vr_stretch_trim(st);
 		pthread_mutex_unlock(&st->lock);
 	}
@@ -301,6 +307,12 @@ static int finish_apply(struct vr_store *st, struct vr_err *e)
 	for (unsigned int i = 0; i < st->super->base.nr_members && !err; i++)
 		if (st->super->base.members[i].removed)
 			err = vr_base_remove(st, st->super->base.members[i].number, e);
+	/* Names too, whoever made them: a base that is not there after a cut would be one of zeroes. */
+	if (!err) {
+		err = st->io->ops->sync_dir(st->io, "base");
+		if (err)
+			vr_fail_errno(e, err, "base");
+	}
 	if (err)
 		return err;
 	pthread_mutex_lock(&st->lock);
@@ -325,10 +337,13 @@ static bool can_prune(const struct vr_store *st)
 
 static int prune(struct vr_store *st, struct vr_err *e)
 {
-	struct vr_segment *s = st->segments[0];
+	struct vr_segment *s;
 	char name[VR_NAME];
 	int err;
 
+	pthread_mutex_lock(&st->lock);
+	s = st->segments[0];
+	pthread_mutex_unlock(&st->lock);
 	vr_segment_name(name, s->id);
 	err = st->io->ops->remove(st->io, name);
 	if (!err || err == -ENOENT)
@@ -362,7 +377,7 @@ static int prune(struct vr_store *st, struct vr_err *e)
 static bool wanted(const struct vr_store *st, const struct vr_segment *s, bool pressure)
 {
 	const struct vr_super *u = st->super;
-	uint64_t now = st->durable.time_ns;
+	uint64_t now = vr_source_now(st);
 
 	/* No point yet: nothing to keep beside the base. */
 	if (!st->durable.complete_seq || pressure)
@@ -399,27 +414,32 @@ static bool held(struct vr_store *st, const struct vr_segment *s, const char *li
 /* One segment into the base, or out of the journal. An export that wants to begin waits for it. */
 static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_err *e)
 {
-	bool applying = st->super->base_from < st->super->base.now.last_seq, hold;
-	struct vr_segment *s = st->segments[0];
+	bool applying = st->super->base_from < st->super->base.now.last_seq, pruning, hold;
 	char live[VAIO_RW_NAME_LEN];
+	struct vr_segment *s;
 	struct vr_file *lock;
 	int err;
 
-	if (!applying && !can_prune(st) && (st->nr_segments < 2 || !s->sum_file || !wanted(st, s, pressure)))
+	pthread_mutex_lock(&st->lock);
+	s = st->segments[0];
+	pruning = can_prune(st);
+	hold = !applying && !pruning && (st->nr_segments < 2 || !s->sum_file || !wanted(st, s, pressure));
+	pthread_mutex_unlock(&st->lock);
+	if (hold)
 		return 0;
 	err = vr_pins_lock(st->io, &lock, live, e);
 	if (err)
 		return err;
 	pthread_mutex_lock(&st->lock);
 	hold = held(st, s, live);
-	if (hold && !live[0] && !st->nr_views && (applying || can_prune(st)))
+	if (hold && !live[0] && !st->nr_views && (applying || pruning))
 		hold = false;	/* marks are above the base already */
 	pthread_mutex_unlock(&st->lock);
 	if (hold) {
 		vr_pins_unlock(st->io, lock);
 		return 0;
 	}
-	if (can_prune(st)) {
+	if (pruning) {
 		err = prune(st, e);
 		*more = true;
 	} else {
@@ -434,6 +454,7 @@ static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_e
 		if (!err)
 			err = finish_apply(st, e);
 		*more = !err;
+		err = err < 0 ? err : 0;
 	}
 	vr_pins_unlock(st->io, lock);
 	return err;

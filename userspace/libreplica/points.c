@@ -31,9 +31,19 @@ int vr_stretch_reserve(struct vr_store *st, unsigned int more)
 	return 0;
 }
 
-void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now)
+uint64_t vr_gap_since(const void *payload)
 {
-	st->stretches[st->nr_stretches++] = (struct vr_stretch_start){ first, now->time_ns, now->stretch };
+	struct vaio_rw_gap g;
+
+	memcpy(&g, payload, sizeof(g));
+	return le64toh(g.since_ns);
+}
+
+void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now, uint64_t since_ns)
+{
+	uint64_t begin = since_ns && since_ns < now->time_ns ? since_ns : now->time_ns;
+
+	st->stretches[st->nr_stretches++] = (struct vr_stretch_start){ first, begin, since_ns, now->stretch };
 }
 
 /* The base moved on: what ends before it is gone. */
@@ -221,11 +231,16 @@ int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_p
 
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e)
 {
-	struct vr_super *s = st->super;
+	struct vr_super *s = st->super, old;
+	char name[VAIO_RW_NAME_LEN] = "";
 	struct vr_mark *m = NULL;
 	int err = 0;
 
+	snprintf(name, sizeof(name), "%s", p->name);
+	if (!name[0] || !vr_text_valid((const uint8_t *)name, sizeof(name)))
+		return vr_fail(e, -EINVAL, "a name has 1 to %zu bytes, and no control characters", sizeof(name) - 1);
 	pthread_mutex_lock(&st->lock);
+	old = *s;
 	st->mark_changes++;
 	/* Marks whose points are gone make room. */
 	for (unsigned int i = 0; i < s->nr_marks; i++)
@@ -242,6 +257,8 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 		err = vr_fail(e, -ENOENT, "seq:%" PRIu64 " is not there any more", p->seq);
 	else if (!m && s->nr_marks == VAIO_RS_MAX_MARKS)
 		err = vr_fail(e, -E2BIG, "the group has %u names already: release some", VAIO_RS_MAX_MARKS);
+	else
+		err = vr_still_point(st, p->seq, e);
 	if (!err) {
 		if (!m)
 			m = &s->marks[s->nr_marks++];
@@ -250,8 +267,8 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 		m->time_ns = p->time_ns;
 		m->kind = p->kind ? p->kind : VAIO_RW_C_CRASH;
 		m->flags = pin ? VAIO_RS_MARK_PIN : 0;
-		snprintf(m->name, sizeof(m->name), "%s", p->name);
-		err = vr_super_write(st, e);
+		memcpy(m->name, name, sizeof(m->name));
+		err = vr_super_change(st, &old, e);
 	}
 	pthread_mutex_unlock(&st->lock);
 	return err > 0 ? 0 : err;
@@ -259,14 +276,15 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 
 int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e)
 {
-	struct vr_super *s = st->super;
+	struct vr_super *s = st->super, old;
 	int err = -ENOENT;
 
 	pthread_mutex_lock(&st->lock);
+	old = *s;
 	for (unsigned int i = 0; i < s->nr_marks; i++)
 		if (!strcmp(s->marks[i].name, name)) {
 			s->marks[i] = s->marks[--s->nr_marks];
-			err = vr_super_write(st, e);
+			err = vr_super_change(st, &old, e);
 			break;
 		}
 	pthread_mutex_unlock(&st->lock);
@@ -436,6 +454,25 @@ static int refuse_stretch(struct vr_store *st, const char *text, unsigned int i,
 		       before[0] && after[0] ? " and " : "", after);
 }
 
+/*
+ * @seq is the newest record that is not later than @ns. Is something missing between the two, because the next
+ * record opens a gap that began before it was told of? Then @ns lies in it.
+ */
+static int missing_since(struct vr_store *st, const char *text, uint64_t seq, uint64_t ns, struct vr_err *e)
+{
+	unsigned int i = stretch_of(st, seq);
+	const struct vr_stretch_start *next = &st->stretches[i + 1];
+	uint64_t time_ns;
+	int err;
+
+	if (st->stretches[i].kind || i + 1 == st->nr_stretches || next->first != seq + 1 || !(next->kind & VAIO_RS_S_GAP))
+		return 0;
+	err = time_of(st, seq, &time_ns, e);
+	if (err || ns <= time_ns || ns < next->since_ns)
+		return err;
+	return refuse_stretch(st, text, i + 1, e);
+}
+
 static int find_name(struct vr_store *st, const char *name, struct vr_point *p, struct vr_err *e)
 {
 	struct names n;
@@ -488,6 +525,11 @@ static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, s
 			return err;
 		if (p->seq > st->durable.last_seq)
 			p->seq = st->durable.last_seq;
+		if (p->seq < base && st->super->base.now.time_ns <= ns)
+			p->seq = base;
+		err = p->seq < base ? 0 : missing_since(st, text, p->seq, ns, e);
+		if (err)
+			return err;
 		/* Where points were thinned out, the one before. */
 		if (p->seq && !st->stretches[stretch_of(st, p->seq)].kind) {
 			err = vr_thinned_nearest(st, p->seq, &down, &up, e);
@@ -495,8 +537,6 @@ static int find_locked(struct vr_store *st, const char *text, uint64_t now_ns, s
 				return err;
 			p->seq = down;
 		}
-		if (p->seq < base && st->super->base.now.time_ns <= ns)
-			p->seq = base;
 		if (p->seq < base || !p->seq)
 			return vr_fail(e, -ENOENT, "%.60s is before the oldest point, which is seq:%" PRIu64, text, base);
 	} else {
@@ -544,7 +584,6 @@ struct vr_pin {
 struct live {
 	struct vr_io *io;
 	char *name;
-	int err;
 };
 
 /* A pin that nobody has a lock on was left behind. */
@@ -554,12 +593,15 @@ static int look_at_pin(void *arg, const char *name)
 	struct vaio_rs_pin d;
 	char path[VR_NAME];
 	struct vr_file *f;
+	int err;
 
 	if (!strcmp(name, "lock") || strlen(name) > 40)
 		return 0;
 	snprintf(path, sizeof(path), "pins/%s", name);
-	if (l->io->ops->open(l->io, path, VR_O_WRITE, &f))
-		return 0;
+	err = l->io->ops->open(l->io, path, VR_O_WRITE, &f);
+	/* It was dropped meanwhile. What cannot be opened may be alive. */
+	if (err)
+		return err == -ENOENT ? 0 : err;
 	if (l->io->ops->lock(f, false)) {
 		if (!l->io->ops->read(f, &d, sizeof(d), 0) && le32toh(d.magic) == VAIO_RS_PIN_MAGIC &&
 		    vr_crc32c(0, (char *)&d + 8, sizeof(d) - 8) == le32toh(d.crc) && vr_text_valid(d.name, sizeof(d.name)))
@@ -575,7 +617,7 @@ static int look_at_pin(void *arg, const char *name)
 
 int vr_pins_lock(struct vr_io *io, struct vr_file **lock, char *live, struct vr_err *e)
 {
-	struct live l = { io, live, 0 };
+	struct live l = { io, live };
 	int err;
 
 	live[0] = 0;

@@ -45,6 +45,29 @@ int vr_super_write(struct vr_store *st, struct vr_err *e)
 	return super_write(st->io, st->super_file, st->super, e);
 }
 
+int vr_super_change(struct vr_store *st, const struct vr_super *old, struct vr_err *e)
+{
+	int err = vr_super_write(st, e);
+
+	if (err)
+		memcpy(st->super, old, sizeof(*old));
+	return err;
+}
+
+/* Before anything is read: who had it before may still have changed something. */
+static int take_lock(struct vr_store *st, struct vr_err *e)
+{
+	int err = st->io->ops->open(st->io, "lock", VR_O_WRITE, &st->lock_file);
+
+	if (err == -ENOENT)
+		return vr_fail_errno(e, err, "there is no store (lock)");
+	if (!err)
+		err = st->io->ops->lock(st->lock_file, false);
+	if (err == -EAGAIN)
+		return vr_fail(e, err, "another process writes this store");
+	return err ? vr_fail_errno(e, err, "lock") : 0;
+}
+
 static int super_read(struct vr_store *st, struct vr_err *e)
 {
 	char *buf = malloc(2 * VAIO_RS_SLOT);
@@ -394,7 +417,8 @@ static int load_control(void *arg, const struct vaio_rs_control *c, const void *
 		return 0;
 	if (vr_stretch_reserve(st, 1))
 		return vr_fail(l->e, -ENOMEM, "no memory");
-	vr_stretch_note(st, stretch ? st->history->now.last_seq : le64toh(c->previous_seq) + 1, &st->history->now);
+	vr_stretch_note(st, stretch ? st->history->now.last_seq : le64toh(c->previous_seq) + 1, &st->history->now,
+			le16toh(c->record.type) == VAIO_RW_R_GAP ? vr_gap_since(payload) : 0);
 	return 0;
 }
 
@@ -434,7 +458,10 @@ static int load_segment(struct vr_store *st, unsigned int i, bool *torn, struct 
 	} else if (in_base) {
 		/* Already in the base, or being applied: its controls are in the superblock. */
 		err = vr_segment_scan(st, s, NULL, false, torn, e);
-		if (!err && s->after.last_seq == next->before.last_seq)
+		if (!err && s->after.last_seq != next->before.last_seq)
+			err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " ends at record %" PRIu64 ", the next begins after %"
+				      PRIu64, s->id, s->after.last_seq, next->before.last_seq);
+		if (!err)
 			s->after = next->before;
 		return err;
 	} else {
@@ -443,6 +470,49 @@ static int load_segment(struct vr_store *st, unsigned int i, bool *torn, struct 
 	if (!err && next && !vr_state_equal(&st->history->now, &next->before))
 		err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " ends at record %" PRIu64 ", the next begins after %"
 			      PRIu64, s->id, st->history->now.last_seq, next->before.last_seq);
+	return err;
+}
+
+/*
+ * What was written after the last sync that is known of is written again: after a sync that failed, the kernel has
+ * bytes that can be read, are not on the disk, and that no other sync would write.
+ */
+static int rewrite_tail(struct vr_store *st, struct vr_segment *s)
+{
+	uint8_t *buf = s->nr_batches ? malloc(sizeof(struct vaio_rs_append) + VAIO_RW_MAX_BATCH) : NULL;
+	struct vaio_rs_append *a = (void *)buf;
+	uint64_t known = 0;
+	int err = s->nr_batches && !buf ? -ENOMEM : 0;
+
+	for (unsigned int i = s->nr_batches; i-- > 0 && !err;) {
+		uint64_t at = le32toh(s->batches[i].offset), end = i + 1 < s->nr_batches ? le32toh(s->batches[i + 1].offset) : s->length;
+		size_t len = sizeof(*a);
+
+		err = st->io->ops->read(s->file, buf, len, at);
+		if (!err && i + 1 == s->nr_batches)
+			known = le64toh(a->durable_seq);
+		if (err || le64toh(a->last_seq) <= known)
+			break;
+		len += le32toh(a->length);
+		err = len > sizeof(*a) + VAIO_RW_MAX_BATCH || len > end - at ? -EBADMSG : st->io->ops->read(s->file, buf, len, at);
+		if (!err)
+			err = st->io->ops->write(s->file, buf, len, at);
+	}
+	free(buf);
+	return err;
+}
+
+/* Who only reads changes nothing; but what it says to be durable is. */
+static int sync_newest(struct vr_store *st, struct vr_err *e)
+{
+	struct vr_segment *s = vr_newest(st);
+	int err = vr_segment_open(st, s, e);
+
+	if (!err) {
+		err = st->io->ops->sync(s->file);
+		if (err)
+			vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
+	}
 	return err;
 }
 
@@ -462,6 +532,8 @@ static int cut_tail(struct vr_store *st, bool torn, struct vr_err *e)
 	if (!err && torn)
 		err = io->ops->truncate(s->file, s->length);
 	if (!err)
+		err = rewrite_tail(st, s);
+	if (!err)
 		err = io->ops->sync(s->file);
 	if (!err)
 		err = io->ops->sync_dir(io, "journal");
@@ -471,16 +543,13 @@ static int cut_tail(struct vr_store *st, bool torn, struct vr_err *e)
 static int load(struct vr_store *st, struct vr_err *e)
 {
 	bool torn = false;
-	int err = super_read(st, e);
+	int err = st->o.write ? take_lock(st, e) : 0;
 
-	if (!err && st->o.write) {
-		err = st->io->ops->open(st->io, "lock", VR_O_WRITE, &st->lock_file);
-		if (!err)
-			err = st->io->ops->lock(st->lock_file, false);
-		if (err)
-			return err == -EAGAIN ? vr_fail(e, err, "another process writes this store") :
-						vr_fail_errno(e, err, "lock");
-	}
+	if (!err)
+		err = super_read(st, e);
+	/* It may be in memory only, when who wrote it was killed; what is done next rests on it. */
+	if (!err && st->o.write)
+		err = vr_super_write(st, e);
 	if (!err)
 		err = find_segments(st, e);
 	if (!err)
@@ -493,7 +562,7 @@ static int load(struct vr_store *st, struct vr_err *e)
 	memcpy(st->history, &st->super->base, sizeof(*st->history));
 	if (vr_stretch_reserve(st, 1))
 		return vr_fail(e, -ENOMEM, "no memory");
-	vr_stretch_note(st, st->history->now.last_seq, &st->history->now);
+	vr_stretch_note(st, st->history->now.last_seq, &st->history->now, 0);
 	for (unsigned int i = 0; i < st->nr_segments && !err; i++)
 		err = load_segment(st, i, &torn, e);
 	if (!err && st->history->now.last_seq < st->super->base.now.last_seq)
@@ -501,8 +570,8 @@ static int load(struct vr_store *st, struct vr_err *e)
 			      st->history->now.last_seq, st->super->base.now.last_seq);
 	if (err)
 		return err;
-	if (st->o.write && st->nr_segments)
-		err = cut_tail(st, torn, e);
+	if (st->nr_segments)
+		err = st->o.write ? cut_tail(st, torn, e) : sync_newest(st, e);
 	if (!err && st->o.write && !st->nr_segments) {
 		struct vr_segment *s;
 
@@ -596,6 +665,24 @@ void vr_store_close(struct vr_store *st)
 
 /* --- taking batches ------------------------------------------------------------------------ */
 
+/* The newest segment changes in the writer's hands only, its place in the list in others' too. */
+static struct vr_segment *newest(struct vr_store *st)
+{
+	struct vr_segment *s;
+
+	pthread_mutex_lock(&st->lock);
+	s = vr_newest(st);
+	pthread_mutex_unlock(&st->lock);
+	return s;
+}
+
+uint64_t vr_source_now(const struct vr_store *st)
+{
+	uint64_t here = st->io->ops->now_ns(st->io);
+
+	return st->durable.time_ns < here ? st->durable.time_ns : here;
+}
+
 uint64_t vr_journal_bytes(const struct vr_store *st)
 {
 	uint64_t sum = 0;
@@ -662,8 +749,11 @@ static int count_entry(void *arg, const struct vr_entry *en)
 static int check_space(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
 {
 	/* With the index's entries, and the pages around them when a segment is closed. */
-	uint64_t avail, reserve, have = room(st, &avail, &reserve), need = b->length + 8 * VAIO_RS_PAGE;
+	uint64_t avail, reserve, have, need = b->length + 8 * VAIO_RS_PAGE;
 
+	pthread_mutex_lock(&st->lock);
+	have = room(st, &avail, &reserve);
+	pthread_mutex_unlock(&st->lock);
 	for (unsigned int i = 0; i < b->nr_records; i++)
 		vr_index_cut(&b->records[i], 0, 1, count_entry, &need);
 	if (have < need)
@@ -685,7 +775,7 @@ static int check_space(struct vr_store *st, const struct vr_batch *b, const uint
 /* Closes the newest segment and begins the next. */
 static int rotate(struct vr_store *st, struct vr_err *e)
 {
-	struct vr_segment *old = vr_newest(st), *s;
+	struct vr_segment *old = newest(st), *s;
 	int err = st->io->ops->sync(old->file);
 
 	if (err) {
@@ -758,7 +848,7 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const 
 }
 
 /* Adds what the batch changes to the lists in memory; cannot fail. */
-static void note_stretches(struct vr_store *st, const struct vr_batch *b)
+static void note_stretches(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw)
 {
 	struct vr_state s = st->history->now;
 
@@ -776,7 +866,8 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 		else if (type == VAIO_RW_R_RESYNC_END)
 			s.stretch = 0;
 		if (s.stretch != old)
-			vr_stretch_note(st, old ? s.last_seq : previous + 1, &s);
+			vr_stretch_note(st, old ? s.last_seq : previous + 1, &s,
+					type == VAIO_RW_R_GAP ? vr_gap_since(vr_batch_payload(b, raw, i)) : 0);
 	}
 }
 
@@ -838,14 +929,14 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 		err = pin_checkpoints(st, b, raw, e);
 	if (err)
 		goto out;
-	s = vr_newest(st);
+	s = newest(st);
 	if (s->first_seq && (s->length + b->length > st->o.segment_bytes || s->mem->nr > MAX_ENTRIES)) {
 		err = rotate(st, e);
 		if (err == -ENOSPC || err == -EDQUOT)
 			err = need_space(st, b->length, 0, false, e);
 		if (err)
 			goto out;
-		s = vr_newest(st);
+		s = newest(st);
 	}
 	at = (s->length + 511) & ~(uint64_t)511;
 	pthread_mutex_lock(&st->lock);
@@ -862,7 +953,7 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 		goto out;
 	pthread_mutex_lock(&st->lock);
 	vr_segment_note(st, s, b, raw, at, &st->next->now);
-	note_stretches(st, b);
+	note_stretches(st, b, raw);
 	memcpy(st->history, st->next, sizeof(*st->history));
 	st->need = st->have = 0;
 	st->need_resync = false;
@@ -885,16 +976,17 @@ int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct
 int vr_store_commit(struct vr_store *st, struct vr_err *e)
 {
 	struct vr_state target = st->history->now;
+	struct vr_segment *s = newest(st);
 	int err;
 
 	if (st->failed)
 		return vr_fail(e, -EIO, "the store failed and has to be opened again");
 	/* Older segments were synced when they were closed. */
-	err = st->io->ops->sync(vr_newest(st)->file);
+	err = st->io->ops->sync(s->file);
 	if (err) {
 		/* What the disk has of it is not known any more: nothing of it is acknowledged. */
 		st->failed = true;
-		return vr_fail_errno(e, err, "journal segment %" PRIx64, vr_newest(st)->id);
+		return vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
 	}
 	pthread_mutex_lock(&st->lock);
 	st->durable = target;
@@ -966,13 +1058,15 @@ struct vr_history *vr_store_history(struct vr_store *st)
 
 int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uint64_t quota, struct vr_err *e)
 {
+	struct vr_super old;
 	int err;
 
 	pthread_mutex_lock(&st->lock);
+	old = *st->super;
 	st->super->retain_ns = ns;
 	st->super->retain_bytes = bytes;
 	st->super->quota_bytes = quota;
-	err = vr_super_write(st, e);
+	err = vr_super_change(st, &old, e);
 	pthread_mutex_unlock(&st->lock);
 	return err;
 }
@@ -980,15 +1074,17 @@ int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uin
 int vr_store_set_source(struct vr_store *st, const uint8_t *host, const char *host_name, const uint8_t *ring,
 			uint64_t connection, struct vr_err *e)
 {
+	struct vr_super old;
 	int err;
 
 	pthread_mutex_lock(&st->lock);
+	old = *st->super;
 	memcpy(st->super->source, host, VAIO_RW_ID_LEN);
 	memset(st->super->source_name, 0, sizeof(st->super->source_name));
 	snprintf(st->super->source_name, sizeof(st->super->source_name), "%s", host_name);
 	memcpy(st->super->ring, ring, VAIO_RW_ID_LEN);
 	st->super->connection = connection;
-	err = vr_super_write(st, e);
+	err = vr_super_change(st, &old, e);
 	pthread_mutex_unlock(&st->lock);
 	return err;
 }
@@ -1024,25 +1120,29 @@ unsigned int vr_store_clients(struct vr_store *st, char (*out)[VAIO_RW_TEXT_LEN]
 
 int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e)
 {
-	struct vr_super *s = st->super;
+	struct vr_super *s = st->super, old;
+	char text[VAIO_RW_TEXT_LEN] = "";
 	int i, err = 0;
 
 	if (!*subject || strlen(subject) >= VAIO_RW_TEXT_LEN)
 		return vr_fail(e, -EINVAL, "the subject name '%.40s' has not 1 to %d bytes", subject, VAIO_RW_TEXT_LEN - 1);
+	memcpy(text, subject, strlen(subject));
+	if (!vr_text_valid((const uint8_t *)text, sizeof(text)))
+		return vr_fail(e, -EINVAL, "the subject name has control characters");
 	pthread_mutex_lock(&st->lock);
+	old = *s;
 	i = find_client(s, subject);
 	if (add && i < 0 && s->nr_clients == VAIO_RS_MAX_CLIENTS) {
 		err = vr_fail(e, -E2BIG, "the group has %u clients already", VAIO_RS_MAX_CLIENTS);
 	} else if (add && i < 0) {
-		memset(s->clients[s->nr_clients], 0, sizeof(*s->clients));
-		memcpy(s->clients[s->nr_clients++], subject, strlen(subject));
-		err = vr_super_write(st, e);
+		memcpy(s->clients[s->nr_clients++], text, sizeof(text));
+		err = vr_super_change(st, &old, e);
 	} else if (!add && i < 0) {
 		err = vr_fail(e, -ENOENT, "'%.150s' is no client of the group", subject);
 	} else if (!add) {
 		memmove(s->clients[i], s->clients[i + 1], (s->nr_clients - (unsigned int)i - 1) * sizeof(*s->clients));
 		s->nr_clients--;
-		err = vr_super_write(st, e);
+		err = vr_super_change(st, &old, e);
 	}
 	pthread_mutex_unlock(&st->lock);
 	return err;

@@ -35,6 +35,7 @@ struct vr_segment {
 
 struct vr_stretch_start {
 	uint64_t first, time_ns;
+	uint64_t since_ns;		/* of a gap: the first write that is missing, 0 when unknown */
 	uint32_t kind;
 };
 
@@ -71,6 +72,8 @@ static inline struct vr_segment *vr_newest(struct vr_store *st)
 
 /* super: the store's lock is held, or the store is not shared yet */
 int vr_super_write(struct vr_store *st, struct vr_err *e);
+/* Likewise; when it fails, @old is in force again. */
+int vr_super_change(struct vr_store *st, const struct vr_super *old, struct vr_err *e);
 
 /* journal.c */
 void vr_segment_name(char *name, uint64_t id);
@@ -110,6 +113,11 @@ int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct
 /* Takes a history past a control record of a summary. */
 int vr_history_control(struct vr_history *h, const struct vaio_rs_control *c, const void *payload, struct vr_err *e);
 uint64_t vr_journal_bytes(const struct vr_store *st);
+/*
+ * The source's time, by which points get old; with the lock. A source whose clock is ahead of the replica's makes
+ * nothing older than it is.
+ */
+uint64_t vr_source_now(const struct vr_store *st);
 struct vr_segment *vr_segment_of(struct vr_store *st, uint32_t id);
 
 /* base.c */
@@ -137,10 +145,14 @@ int vr_view_cell(struct vr_view *v, const struct vr_member *m, uint64_t cell, vo
 int vr_thin(struct vr_store *st, bool *more, struct vr_err *e);
 /* The points around a number, itself when it was not thinned out; with the lock. */
 int vr_thinned_nearest(struct vr_store *st, uint64_t seq, uint64_t *down, uint64_t *up, struct vr_err *e);
+/* A point that was found before: -ENOENT when it was thinned out since. With the lock. */
+int vr_still_point(struct vr_store *st, uint64_t seq, struct vr_err *e);
 bool vr_segment_thinned(const struct vr_store *st, const struct vr_segment *s);
 
 /* points.c */
-void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now);
+/* @since_ns: of a GAP, else 0. */
+void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now, uint64_t since_ns);
+uint64_t vr_gap_since(const void *payload);
 int vr_stretch_reserve(struct vr_store *st, unsigned int more);
 void vr_stretch_trim(struct vr_store *st);
 /* With the store's lock: is there an export alive? Its name, else "". Holds others off until vr_pins_unlock(). */

@@ -111,6 +111,16 @@ int vr_thinned_nearest(struct vr_store *st, uint64_t seq, uint64_t *down, uint64
 	return 0;
 }
 
+int vr_still_point(struct vr_store *st, uint64_t seq, struct vr_err *e)
+{
+	uint64_t down, up;
+	int err = vr_thinned_nearest(st, seq, &down, &up, e);
+
+	if (!err && down != seq)
+		err = vr_fail(e, -ENOENT, "seq:%llu was thinned out meanwhile", (unsigned long long)seq);
+	return err;
+}
+
 /* --- which writes are shown by none --------------------------------------------------------------- */
 
 /* Sectors of a cell that are written again before the next point. */
@@ -398,7 +408,7 @@ static int run_of(const struct vr_store *st, uint64_t id)
 static struct vr_segment *candidate(struct vr_store *st, unsigned int *place)
 {
 	struct vr_super *u = st->super;
-	uint64_t now = st->durable.time_ns;
+	uint64_t now = vr_source_now(st);
 
 	if (!u->every_write_ns || st->failed || u->base_from != u->base.now.last_seq || st->nr_views)
 		return NULL;
@@ -527,9 +537,7 @@ int vr_store_set_thinning(struct vr_store *st, uint64_t every_write_ns, uint64_t
 		u->every_write_ns = every_write_ns;
 		if (interval_ns)
 			u->interval_ns = interval_ns;
-		err = vr_super_write(st, e);
-		if (err)
-			memcpy(u, &old, sizeof(old));
+		err = vr_super_change(st, &old, e);
 	}
 	pthread_mutex_unlock(&st->lock);
 	return err;

@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A store when its storage fails, is used by two, or is asked at the wrong moment. Each of these lost or falsified
+ * something once.
+ */
+#include <gcrypt.h>
+#include <time.h>
+
+#include "unit.h"
+#include "replica_model.h"
+
+static struct vr_err why;
+static uint64_t seed;
+
+static const struct vr_options small = { .write = true, .segment_bytes = 96 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
+
+#define ok(call) do { \
+	int rc_ = (call); \
+	if (rc_) \
+		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
+} while (0)
+
+static struct memfs *fs;
+static struct vr_store *st;
+static struct model m;
+
+static struct vr_store *open_store(struct memfs *of)
+{
+	struct vr_store *s = NULL;
+
+	ok(vr_store_open(&of->io, &small, &s, &why));
+	return s;
+}
+
+/* A store that is whole, of some batches. */
+static void begin(unsigned int batches)
+{
+	fs = memfs_new(seed);
+	model_init(&m, seed);
+	m.stretches = false;
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	st = open_store(fs);
+	for (unsigned int i = 0; i < batches || !m.whole; i++) {
+		size_t len;
+		const void *batch = model_batch(&m, 10, &len);
+
+		ok(vr_store_append(st, batch, len, &why));
+	}
+	ok(vr_store_commit(st, &why));
+}
+
+static void end(void)
+{
+	vr_store_close(st);
+	memfs_free(fs);
+	model_free(&m);
+}
+
+static void reopen(void)
+{
+	vr_store_close(st);
+	st = open_store(fs);
+}
+
+static void append(unsigned int records)
+{
+	size_t len;
+	const void *batch = model_batch(&m, records, &len);
+
+	ok(vr_store_append(st, batch, len, &why));
+}
+
+static void maintain_all(bool pressure)
+{
+	bool more = true;
+
+	while (more)
+		ok(vr_store_maintain(st, pressure, &more, &why));
+}
+
+static struct vr_info info_of(struct vr_store *s)
+{
+	struct vr_info info;
+
+	vr_store_info(s, &info);
+	return info;
+}
+
+/* What a power cut leaves that takes all that was not synced. */
+static struct memfs *power_cut(void)
+{
+	uint64_t rand = seed | 1;
+
+	return memfs_cut(fs, 0, &rand);
+}
+
+/* --- a sync that fails once ----------------------------------------------------------------------- */
+
+static const char *failing;	/* in whose name; NULL: none */
+static unsigned int failed, failures;
+
+static int fail_sync(struct memfs *of, const char *what, const char *path)
+{
+	(void)of;
+	if (strcmp(what, "sync") || !failing || !strstr(path, failing) || failed >= failures)
+		return 0;
+	failed++;
+	return -EIO;
+}
+
+static void fail_syncs(const char *name, unsigned int times)
+{
+	failing = name;
+	failed = 0;
+	failures = times;
+	fs->sync_loses = true;
+	fs->before = fail_sync;
+}
+
+/* What is only in memory after a failed sync is not called durable because it can be read. */
+static void test_journal_sync(void **state)
+{
+	struct memfs *cut;
+	struct vr_store *after;
+	uint64_t durable;
+
+	(void)state;
+	begin(10);
+	append(10);
+	append(10);
+	fail_syncs(".seg", 1);
+	assert_int_equal(vr_store_commit(st, &why), -EIO);
+	reopen();
+	durable = info_of(st).durable.last_seq;
+	cut = power_cut();
+	after = open_store(cut);
+	assert_true(info_of(after).durable.last_seq >= durable);
+	ok(model_check(after, &m, durable, &why));
+	vr_store_close(after);
+	memfs_free(cut);
+	end();
+}
+
+/* An apply whose sync failed is done again as a whole: sums that are right in memory too. */
+static void test_base_sync(void **state)
+{
+	static const char *const files[] = { ".crc", ".img", "super" };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct memfs *cut;
+		struct vr_store *after;
+		bool more = true;
+		int rc = 0;
+
+		begin(200);
+		ok(vr_store_set_retention(st, 0, 1, 0, &why));
+		fail_syncs(files[i], 1);
+		/* until the first apply after it is done */
+		for (int tries = 0; !failed || rc || info_of(st).applying; tries++) {
+			rc = vr_store_maintain(st, false, &more, &why);
+			assert_true(tries < 1000);
+		}
+		assert_true(info_of(st).base.last_seq > 0);
+		cut = power_cut();
+		after = open_store(cut);
+		ok(model_check(after, &m, info_of(after).base.last_seq, &why));
+		ok(model_check(after, &m, info_of(after).durable.last_seq, &why));
+		vr_store_close(after);
+		memfs_free(cut);
+		end();
+	}
+}
+
+/* A setting that could not be written is not in force. */
+static void test_settings(void **state)
+{
+	struct vr_point p = { .seq = 0 };
+
+	(void)state;
+	begin(10);
+	ok(vr_store_set_retention(st, 1000, 2000, 3000000, &why));
+	ok(vr_store_client(st, "CN=a", true, &why));
+	ok(vr_point_find(st, "latest", 0, &p, &why));
+	strcpy(p.name, "held");
+	ok(vr_mark_add(st, &p, true, &why));
+	fail_syncs("super", 1000);
+	assert_int_equal(vr_store_set_retention(st, 1, 1, 1, &why), -EIO);
+	assert_int_equal(info_of(st).retain_bytes, 2000);
+	assert_int_equal(info_of(st).quota_bytes, 3000000);
+	assert_int_equal(vr_store_client(st, "CN=b", true, &why), -EIO);
+	assert_false(vr_store_has_client(st, "CN=b"));
+	assert_int_equal(vr_store_client(st, "CN=a", false, &why), -EIO);
+	assert_true(vr_store_has_client(st, "CN=a"));
+	assert_int_equal(vr_mark_remove(st, "held", &why), -EIO);
+	ok(vr_point_find(st, "name:held", 0, &p, &why));
+	assert_true(p.pinned);
+	strcpy(p.name, "other");
+	assert_int_equal(vr_mark_add(st, &p, true, &why), -EIO);
+	assert_int_equal(vr_point_find(st, "name:other", 0, &p, &why), -ENOENT);
+	end();
+}
+
+/* --- killed, then cut ------------------------------------------------------------------------------- */
+
+
+static struct memfs *cuts[4000];
+static unsigned int nr_cuts;
+
+static void cut_here(struct memfs *of, void *arg)
+{
+	uint64_t rand = seed | 1;
+
+	(void)arg;
+	if (nr_cuts < sizeof(cuts) / sizeof(*cuts))
+		cuts[nr_cuts++] = memfs_cut(of, 0, &rand);
+}
+
+static unsigned int dead_at, syncs;
+
+/* From the sync of that number on the process is dead: nothing it does reaches the storage. */
+static int die(struct memfs *of, const char *what, const char *path)
+{
+	(void)of;
+	(void)path;
+	return !strcmp(what, "sync") && ++syncs >= dead_at ? -EIO : 0;
+}
+
+/*
+ * A process that is killed leaves in memory what it had not synced. The next one finds it, and must not build on it
+ * before it is durable: at each sync of both, a power cut.
+ */
+static void test_killed_then_cut(void **state)
+{
+	(void)state;
+	for (dead_at = 1; dead_at < 24; dead_at++) {
+		bool more = true;
+
+		begin(0);
+		while (info_of(st).nr_segments < 3)
+			append(10);
+		ok(vr_store_commit(st, &why));
+		ok(vr_store_set_retention(st, 0, 1, 0, &why));
+		syncs = 0;
+		fs->before = die;
+		while (more && !vr_store_maintain(st, false, &more, &why))
+			;
+		fs->before = NULL;
+		nr_cuts = 0;
+		fs->before_sync = cut_here;
+		fs->arg = NULL;
+		reopen();
+		maintain_all(false);
+		fs->before_sync = NULL;
+		for (unsigned int i = 0; i < nr_cuts; i++) {
+			struct vr_store *after = open_store(cuts[i]);
+
+			ok(model_check(after, &m, info_of(after).base.last_seq, &why));
+			vr_store_close(after);
+			memfs_free(cuts[i]);
+		}
+		end();
+	}
+}
+
+/* Whoever only reads a store names no point that a power cut could take. */
+static void test_reader(void **state)
+{
+	const struct vr_options reading = { .write = false };
+	struct vr_store *reader, *after;
+	struct memfs *cut;
+	uint64_t seen;
+
+	(void)state;
+	begin(10);
+	append(10);
+	ok(vr_store_open(&fs->io, &reading, &reader, &why));
+	seen = info_of(reader).durable.last_seq;
+	cut = power_cut();
+	after = open_store(cut);
+	assert_true(info_of(after).durable.last_seq >= seen);
+	vr_store_close(after);
+	vr_store_close(reader);
+	memfs_free(cut);
+	end();
+}
+
+/* --- two processes ------------------------------------------------------------------------------------- */
+
+/* Somebody else changes the store and lets it go, just before its lock is looked for. */
+static int let_go(struct memfs *of, const char *what, const char *path)
+{
+	if (strcmp(what, "open") || strcmp(path, "lock") || !st)
+		return 0;
+	of->before = NULL;
+	ok(vr_store_set_retention(st, 11, 22, 0, &why));
+	ok(vr_store_client(st, "CN=new", true, &why));
+	vr_store_close(st);
+	st = NULL;
+	return 0;
+}
+
+static void test_two_writers(void **state)
+{
+	struct vr_store *second = NULL;
+
+	(void)state;
+	begin(10);
+	assert_int_equal(vr_store_open(&fs->io, &small, &second, &why), -EAGAIN);
+	fs->before = let_go;
+	second = open_store(fs);
+	assert_int_equal(info_of(second).retain_bytes, 22);
+	assert_true(vr_store_has_client(second, "CN=new"));
+	st = second;
+	end();
+}
+
+/* The pin of an export that cannot be looked at is one. */
+static int no_pins(struct memfs *of, const char *what, const char *path)
+{
+	(void)of;
+	return !strcmp(what, "open") && !strncmp(path, "pins/0", 6) ? -EMFILE : 0;
+}
+
+static void test_pin_unreadable(void **state)
+{
+	struct vr_file *pin;
+	uint64_t base;
+	bool more;
+
+	(void)state;
+	begin(100);
+	maintain_all(false);
+	base = info_of(st).base.last_seq;
+	ok(fs->io.ops->open(&fs->io, "pins/0123456789abcdef", VR_O_CREATE, &pin));
+	ok(fs->io.ops->lock(pin, false));
+	fs->before = no_pins;
+	assert_int_equal(vr_store_maintain(st, true, &more, &why), -EMFILE);
+	assert_int_equal(info_of(st).base.last_seq, base);
+	fs->before = NULL;
+	ok(vr_store_maintain(st, true, &more, &why));
+	assert_int_equal(info_of(st).base.last_seq, base);
+	fs->io.ops->close(pin);
+	ok(vr_store_maintain(st, true, &more, &why));
+	assert_true(info_of(st).base.last_seq > base);
+	end();
+}
+
+/* --- a view while the store moves on --------------------------------------------------------------------- */
+
+static int seal_meanwhile(struct memfs *of, const char *what, const char *path)
+{
+	bool more;
+
+	if (strcmp(what, "read") || !strstr(path, "0001.seg"))
+		return 0;
+	of->before = NULL;
+	ok(vr_store_maintain(st, false, &more, &why));
+	return 0;
+}
+
+/* A segment that is sealed while somebody reads it. */
+static void test_sealed_under_view(void **state)
+{
+	(void)state;
+	begin(20);
+	while (info_of(st).nr_segments < 2)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	fs->before = seal_meanwhile;
+	ok(model_check(st, &m, info_of(st).durable.last_seq, &why));
+	assert_null(fs->before);
+	end();
+}
+
+/* --- disks that grow ------------------------------------------------------------------------------------- */
+
+static void disk_record(unsigned int type, uint64_t offset, uint64_t length, uint64_t ref, const void *data)
+{
+	struct vaio_rw_record r = { .offset = htole64(offset), .length = htole64(length), .ref = htole64(ref) };
+	const void *batch;
+	size_t len;
+
+	assert_int_equal(model_put(&m, &r, type, 0, data, data ? (uint32_t)length : 0, 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+}
+
+static void add_fault(void *arg, const char *text)
+{
+	(void)arg;
+	fail_msg("%s", text);
+}
+
+/* A disk whose end is no cell's end is in the base, and then grows. */
+static void test_grow(void **state)
+{
+	struct vaio_rw_member d = { .size = htole64(100 << 10), .block_size = htole32(512) };
+	struct vaio_rw_record r = { 0 };
+	static uint8_t want[200 << 10], got[200 << 10];
+	uint64_t grown;
+	struct vr_view *v;
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	fs = memfs_new(seed);
+	model_init(&m, seed);
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	st = open_store(fs);
+	assert_int_equal(model_generation(&m), 0);
+	d.disk[0] = 1;
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	assert_int_equal(model_resync_begin(&m, VAIO_RW_S_INITIAL), 0);
+	assert_int_equal(model_group(&m, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+	ok(vr_store_set_retention(st, 0, 1, 0, &why));
+	model_fill(want, 100 << 10, 7);
+	for (int i = 0; i < 4; i++)
+		disk_record(VAIO_RW_R_WRITE, 0, 100 << 10, 0, want);
+	ok(vr_store_commit(st, &why));
+	maintain_all(false);
+	assert_true(info_of(st).base.last_seq > 4);
+	disk_record(VAIO_RW_R_GROW, 0, 200 << 10, 100 << 10, NULL);
+	grown = model_last(&m);
+	/* beyond the old end, in the cell that it was in, and in the next one */
+	model_fill(want + (110 << 10), 512, 8);
+	model_fill(want + (150 << 10), 512, 9);
+	ok(vr_store_commit(st, &why));
+	for (int round = 0; round < 4; round++) {
+		uint64_t last = model_last(&m);
+
+		ok(vr_view_open(st, last, &v, &why));
+		ok(vr_view_read(v, 0, got, 100 << 10, 0, &why));
+		assert_memory_equal(got, want, 100 << 10);
+		ok(vr_view_read(v, 0, got, 200 << 10, 0, &why));
+		for (int i = 100 << 10; last == grown && i < 200 << 10; i++)
+			assert_int_equal(got[i], 0);
+		if (last > grown + 1)
+			assert_memory_equal(got, want, 200 << 10);
+		vr_view_close(v);
+		assert_int_equal(vr_store_scrub(st, add_fault, NULL, NULL, NULL, &why), 0);
+		if (!round) {
+			disk_record(VAIO_RW_R_WRITE, 150 << 10, 512, 0, want + (150 << 10));
+			disk_record(VAIO_RW_R_WRITE, 110 << 10, 512, 0, want + (110 << 10));
+		}
+		/* another segment, so that this one is applied */
+		for (int i = 0; round && i < 2; i++)
+			disk_record(VAIO_RW_R_WRITE, 0, 64 << 10, 0, want);
+		ok(vr_store_commit(st, &why));
+		maintain_all(false);
+		reopen();
+	}
+	assert_true(info_of(st).base.last_seq > grown);
+	end();
+}
+
+/* --- words ------------------------------------------------------------------------------------------------ */
+
+/* A name that the superblock may not hold is refused, and does not make the store unreadable. */
+static void test_names(void **state)
+{
+	struct vr_point p;
+
+	(void)state;
+	begin(5);
+	ok(vr_point_find(st, "latest", 0, &p, &why));
+	for (int i = 0; i < 3; i++) {
+		strcpy(p.name, "a\001b");
+		assert_int_equal(vr_mark_add(st, &p, true, &why), -EINVAL);
+		assert_int_equal(vr_store_client(st, "CN=a\nb", true, &why), -EINVAL);
+	}
+	reopen();
+	end();
+}
+
+/* --- time -------------------------------------------------------------------------------------------------- */
+
+/* A source whose clock says that it is next century has no history dropped or thinned out by that. */
+static void test_future(void **state)
+{
+	uint64_t base, oldest;
+	struct vr_point p;
+	char text[32];
+
+	(void)state;
+	begin(0);
+	/* as of today, as the replica sees it */
+	m.time_ns = fs->clock;
+	for (int i = 0; i < 100; i++)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	ok(vr_store_set_retention(st, 24 * 3600 * MODEL_SECOND, 0, 0, &why));
+	ok(vr_store_set_thinning(st, 3600 * MODEL_SECOND, 60 * MODEL_SECOND, &why));
+	oldest = model_last(&m);
+	for (int i = 0; i < 100; i++)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	maintain_all(false);
+	base = info_of(st).base.last_seq;
+	m.time_ns += 100ULL * 365 * 24 * 3600 * MODEL_SECOND;
+	for (int i = 0; i < 10; i++)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	maintain_all(false);
+	assert_int_equal(info_of(st).base.last_seq, base);
+	for (uint64_t seq = oldest; seq < oldest + 300; seq++) {
+		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)seq);
+		ok(vr_point_find(st, text, 0, &p, &why));
+	}
+	end();
+}
+
+static void gap_at(uint64_t time_ns, uint64_t since_ns)
+{
+	struct vaio_rw_gap g = { .reason = htole32(VAIO_RW_GAP_FULL), .since_ns = htole64(since_ns) };
+	const void *batch;
+	size_t len;
+
+	m.time_ns = time_ns;
+	assert_int_equal(model_group(&m, VAIO_RW_R_GAP, &g, sizeof(g), NULL), 0);
+	m.time_ns = time_ns + 10 * MODEL_SECOND;
+	assert_int_equal(model_group(&m, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+	ok(vr_store_commit(st, &why));
+}
+
+static void at_is(uint64_t second, uint64_t before, uint64_t want)
+{
+	struct vr_point p;
+	char text[128];
+	int rc;
+
+	snprintf(text, sizeof(text), "@%llu", (unsigned long long)second);
+	rc = vr_point_find(st, text, 0, &p, &why);
+	if (want) {
+		ok(rc);
+		assert_int_equal(p.seq, want);
+	} else {
+		assert_int_equal(rc, -ENOENT);
+		snprintf(text, sizeof(text), "nearest points are seq:%llu and seq:%llu", (unsigned long long)before,
+			 (unsigned long long)before + 2);
+		if (!strstr(why.text, text))
+			fail_msg("%s: not %s", why.text, text);
+	}
+}
+
+/* The time between the first write that is missing and the record that tells of it lies in the gap. */
+static void test_gap_time(void **state)
+{
+	uint64_t t, last, second;
+
+	(void)state;
+	begin(5);
+	for (int round = 0; round < 2; round++) {
+		last = model_last(&m);
+		t = m.records[m.nr - 1].time_ns / MODEL_SECOND;
+		/* writes are missing from t + 60 on; it is told of at t + 300 */
+		gap_at((t + 300) * MODEL_SECOND, (t + 60) * MODEL_SECOND);
+		if (round)
+			reopen();
+		at_is(t, 0, last);
+		at_is(t + 59, 0, last);
+		at_is(t + 60, last, 0);
+		at_is(t + 299, last, 0);
+		at_is(t + 305, last, 0);
+		at_is(t + 310, 0, last + 2);
+		/* nobody knows since when */
+		second = t + 310;
+		last = model_last(&m);
+		gap_at((second + 300) * MODEL_SECOND, 0);
+		at_is(second - 1, last - 2, 0);
+		at_is(second + 1, last, 0);
+		at_is(second + 299, last, 0);
+		at_is(second + 310, 0, last + 2);
+	}
+	end();
+}
+
+/* --- points that go while they are asked for --------------------------------------------------------------- */
+
+/* What was thinned out after somebody had found it cannot be named, held, or taken into use. */
+static void test_thinned_meanwhile(void **state)
+{
+	struct vr_point p, q;
+	char text[32];
+	bool gone = false;
+
+	(void)state;
+	begin(200);
+	ok(vr_store_set_thinning(st, 8 * MODEL_SECOND, 2 * MODEL_SECOND, &why));
+	for (int i = 0; i < 10; i++)
+		append(10);
+	p.seq = model_last(&m) - 20;
+	for (int i = 0; i < 300; i++)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	while (!gone) {
+		assert_true(++p.seq < model_last(&m));
+		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)p.seq);
+		ok(vr_point_find(st, text, 0, &q, &why));
+		if (q.seq == p.seq) {
+			maintain_all(false);
+			gone = vr_point_find(st, text, 0, &p, &why) == -ENOENT;
+			p.seq = q.seq;
+		}
+	}
+	strcpy(q.name, "held");
+	assert_int_equal(vr_mark_add(st, &q, true, &why), -ENOENT);
+	assert_int_equal(vr_store_failover(st, VR_FAILOVER, &q, &why), -ENOENT);
+	assert_int_equal(vr_point_find(st, text, 0, &p, &why), -ENOENT);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_journal_sync),
+		cmocka_unit_test(test_base_sync),
+		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_killed_then_cut),
+		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_two_writers),
+		cmocka_unit_test(test_pin_unreadable),
+		cmocka_unit_test(test_grow),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_future),
+		cmocka_unit_test(test_gap_time),
+		cmocka_unit_test(test_thinned_meanwhile),
+		cmocka_unit_test(test_sealed_under_view),
+	};
+	const char *text = getenv("VAIO_SEED");
+
+	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
+	gcry_check_version(NULL);
+	if (getenv("VAIO_TEST"))
+		cmocka_set_test_filter(getenv("VAIO_TEST"));
+	print_message("# seed %llu\n", (unsigned long long)seed);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
