@@ -2,14 +2,17 @@
 /*
  * Replays the journal of a replica's store, record by record, against what the stamper writes (oracle.h).
  *
- *   oracle --seed N [--max BYTES] [--ledger FILE] [--points N] [--until SEQ --image FILE FILE] STORE
+ *   oracle --seed N [--max BYTES] [--span BYTES] [--session N] [--ledger FILE] [--points N]
+ *          [--until SEQ --image FILE --image FILE] STORE
  *
+ * It begins with what the store's base has: segments before it are gone (those of an initial copy, always).
  * Checked for each point: of every stream, the writes that it contains are the first ones, without a hole and as they
  * were made (each point is one record more than the one before, so each record is looked at once). Where
  * points begin again after a gap, and at the end: no sector holds an older write of a stream than another sector of the point
  * proves to be there. --ledger: each operation that was acknowledged is in the newest point (sync mode). --points: so many random
  * points are read through the store's index and compared with the replay, and printed; --until: ends at a point and
- * compares with two files. What is wrong is a line "BAD ..." and exit status 1.
+ * compares with two files. --session: the stamper began anew, each time with the next multiple of N (--from), where its
+ * host was killed. What is wrong is a line "BAD ..." and exit status 1.
  */
 #include <endian.h>
 #include <errno.h>
@@ -28,12 +31,14 @@
 #include "oracle.h"
 
 #define MAX_POINTS	1000
+#define MAX_SESSIONS	64
 
 static struct vr_err e;
 static struct vr_store *st;
 static struct vr_history history;
 static uint8_t *image[ORACLE_DISKS];
-static uint64_t disk_bytes;
+static uint64_t disk_bytes, span;
+static uint64_t session = UINT32_MAX;
 static unsigned long seed;
 static uint32_t max = 1 << 20;
 
@@ -42,6 +47,7 @@ static struct stream {
 	struct op now;		/* the write that is being read, or was last */
 	uint64_t done;		/* bytes of it */
 	uint64_t seen;		/* highest number */
+	uint64_t end[MAX_SESSIONS];	/* likewise, of each session */
 	bool follows;		/* the next one is known */
 	/* for the check of content: the last operation that covers a sector */
 	struct op_source content;
@@ -80,6 +86,20 @@ static bool read_stamp(const uint8_t *p, unsigned int disk, uint64_t sector, uin
 		if (p[i] != (uint8_t)(s->number * 7 + s->stream))
 			bad("record %" PRIu64 ": disk %u, sector %" PRIu64 ": byte %u", seq, disk, sector, i);
 	return true;
+}
+
+static void see(struct stream *s, uint64_t number)
+{
+	if ((number - 1) / session >= MAX_SESSIONS)
+		bad("operation %" PRIu64 " is of session %" PRIu64, number, (number - 1) / session);
+	s->seen = number;
+	s->end[(number - 1) / session] = number;
+}
+
+/* Is it the last one of its session, which may be there in part? */
+static bool is_end(const struct stream *s, uint64_t number)
+{
+	return number && s->end[(number - 1) / session] == number;
 }
 
 /* --- order ------------------------------------------------------------------------------------ */
@@ -125,7 +145,7 @@ static void check_write(unsigned int disk, const uint8_t *data, uint64_t offset,
 		    " (disk %u, %" PRIu64 "+%" PRIu64 ")", seq, first.stream, first.number, disk, offset, len, s->now.number,
 		    s->now.disk, s->now.offset + s->done, s->now.len - s->done);
 	s->done += len;
-	s->seen = first.number;
+	see(s, first.number);
 }
 
 /* --- content ----------------------------------------------------------------------------------- */
@@ -136,9 +156,25 @@ static void advance_content(struct stream *s, uint64_t number)
 	while (s->content.number < number) {
 		struct op o = op_next(&s->content);
 
+		/* What was killed with its host before it left a trace did not happen. */
+		if (o.number > s->end[(o.number - 1) / session])
+			continue;
 		for (uint64_t at = 0; o.kind != OP_FLUSH && at < o.len; at += SECTOR)
 			s->last[o.disk][(o.offset + at) / SECTOR] = (uint32_t)o.number;
 	}
+}
+
+/* A sector without a stamp: nothing, or what was there before any stream wrote there? */
+static bool never_written(unsigned int d, uint64_t n)
+{
+	const uint8_t *p = image[d] + n * SECTOR;
+
+	if (vr_all_zero(p, SECTOR))
+		return true;
+	for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
+		if (streams[i].last[d][n] && !is_end(&streams[i], streams[i].last[d][n]))
+			return false;
+	return true;
 }
 
 static void check_content(uint64_t seq)
@@ -149,16 +185,23 @@ static void check_content(uint64_t seq)
 	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
 		for (uint64_t n = 0; n < disk_bytes / SECTOR; n++)
 			if (read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp) && stamp.number > streams[stamp.stream].seen)
-				streams[stamp.stream].seen = stamp.number;
+				see(&streams[stamp.stream], stamp.number);
 	for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
 		advance_content(&streams[i], streams[i].seen);
 	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
 		for (uint64_t n = 0; n < disk_bytes / SECTOR; n++) {
-			if (!read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp))
+			if (!read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp)) {
+				if (!never_written(d, n))
+					bad("record %" PRIu64 ": disk %u, sector %" PRIu64 " holds what was there at first", seq, d,
+					    n);
 				continue;
-			/* The newest one may have come in part: a request that crosses a boundary of 4 MiB is two. */
+			}
+			/*
+			 * The newest one may have come in part: a request that crosses a boundary of 4 MiB is two, and
+			 * one that was killed with its host is whatever it was.
+			 */
 			if (streams[stamp.stream].last[d][n] != stamp.number &&
-			    streams[stamp.stream].last[d][n] != streams[stamp.stream].seen)
+			    !is_end(&streams[stamp.stream], streams[stamp.stream].last[d][n]))
 				bad("record %" PRIu64 ": disk %u, sector %" PRIu64 " holds operation %" PRIu64 " of stream %u, though %u "
 				    "came before %" PRIu64 ", which is there", seq, d, n, stamp.number, stamp.stream,
 				    streams[stamp.stream].last[d][n], streams[stamp.stream].seen);
@@ -208,6 +251,25 @@ static void replay_record(const struct vaio_rw_record *r, const uint8_t *payload
 	}
 }
 
+/* What the base has: records up to there are not looked at. */
+static void begin_with_base(void)
+{
+	const struct vr_history *base = &st->super->base;
+	struct vr_view *v;
+
+	memcpy(&history, base, sizeof(history));
+	if (!base->now.last_seq)
+		return;
+	if (vr_view_open(st, base->now.last_seq, &v, &e))
+		bad("the base: %s", e.text);
+	for (unsigned int i = 0; i < base->nr_members; i++)
+		if (vr_view_read(v, base->members[i].number, image[base->members[i].number], disk_bytes, 0, &e))
+			bad("the base: %s", e.text);
+	vr_view_close(v);
+	if (!base->now.stretch)
+		check_content(base->now.last_seq);
+}
+
 /* The point @seq by the store's index. */
 static void check_view(uint64_t seq)
 {
@@ -231,6 +293,7 @@ static bool replay(uint64_t until)
 {
 	struct vr_batch *b = malloc(sizeof(*b));
 	struct vr_unpacker *u = vr_unpacker_new();
+	uint64_t base = history.now.last_seq;
 	unsigned int next = 0;
 
 	for (unsigned int i = 0; i < st->nr_segments; i++) {
@@ -245,6 +308,8 @@ static bool replay(uint64_t until)
 			if (vr_segment_batch(st, g, k, &buf, b, &e) || vr_batch_unpack(u, b, &raw, &e))
 				bad("%s", e.text);
 			for (unsigned int n = 0; n < b->nr_records; n++) {
+				if (le64toh(b->records[n].seq) <= base)
+					continue;
 				replay_record(&b->records[n], vr_batch_payload(b, raw, n));
 				while (next < nr_points && points[next] <= history.now.last_seq) {
 					if (!history.now.stretch)
@@ -280,6 +345,7 @@ static void check_ledger(const char *path)
 {
 	struct ledger l;
 	int fd = open(path, O_RDONLY);
+	unsigned int followed = 0;
 
 	if (fd < 0 || read(fd, &l, sizeof(l)) != sizeof(l))
 		bad("%s cannot be read", path);
@@ -289,7 +355,11 @@ static void check_ledger(const char *path)
 		struct op_source s;
 		uint64_t last = 0;
 
-		op_begin(&s, seed, i, disk_bytes, max);
+		/* It has written nothing since points began: what it wrote before may be overwritten by now. */
+		if (!streams[i].follows)
+			continue;
+		followed++;
+		op_begin(&s, seed, i, span, max);
 		while (s.number < l.acked[i]) {
 			struct op o = op_next(&s);
 
@@ -299,6 +369,8 @@ static void check_ledger(const char *path)
 		if (streams[i].seen < last || (streams[i].seen == last && streams[i].done < streams[i].now.len))
 			bad("stream %u: operation %" PRIu64 " was acknowledged, the replica has %" PRIu64, i, last, streams[i].seen);
 	}
+	if (!followed)
+		bad("no stream has written since points began");
 }
 
 static int compare_number(const void *a, const void *b)
@@ -312,13 +384,14 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", 1, NULL, 'r' }, { "max", 1, NULL, 'm' }, { "ledger", 1, NULL, 'l' }, { "points", 1, NULL, 'p' },
-		{ "until", 1, NULL, 'u' }, { "image", 1, NULL, 'i' }, { NULL, 0, NULL, 0 },
+		{ "until", 1, NULL, 'u' }, { "image", 1, NULL, 'i' }, { "span", 1, NULL, 'b' }, { "session", 1, NULL, 's' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct vr_options o = { .write = false };
 	const char *ledger = NULL, *files[ORACLE_DISKS] = { NULL };
 	unsigned int nr_files = 0;
 	struct vr_history *newest;
-	uint64_t until = 0;
+	uint64_t until = 0, last;
 	struct vr_io *io;
 	bool whole;
 	int c;
@@ -329,6 +402,8 @@ int main(int argc, char **argv)
 		case 'm': max = (uint32_t)atoi(optarg); break;
 		case 'l': ledger = optarg; break;
 		case 'p': nr_points = (unsigned int)atoi(optarg); break;
+		case 'b': span = strtoul(optarg, NULL, 10); break;
+		case 's': session = strtoul(optarg, NULL, 10); break;
 		case 'u': until = strtoul(optarg, NULL, 10); break;
 		case 'i':
 			if (nr_files < ORACLE_DISKS)
@@ -337,7 +412,7 @@ int main(int argc, char **argv)
 		default: return 2;
 		}
 	}
-	if (argc - optind != 1 || nr_points > MAX_POINTS)
+	if (argc - optind != 1 || nr_points > MAX_POINTS || !session)
 		return 2;
 	gcry_check_version(NULL);
 	if (vr_io_open(argv[optind], &io) || vr_store_open(io, &o, &st, &e))
@@ -346,19 +421,27 @@ int main(int argc, char **argv)
 	if (!newest || newest->nr_members != ORACLE_DISKS)
 		bad("the store has %u disks", newest ? newest->nr_members : 0);
 	disk_bytes = newest->members[0].size;
-	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+	if (!span)
+		span = disk_bytes;
+	for (unsigned int d = 0; d < ORACLE_DISKS; d++) {
+		if (newest->members[d].number != d || newest->members[d].size != disk_bytes)
+			bad("disk %u has number %u and %" PRIu64 " bytes", d, newest->members[d].number,
+			    newest->members[d].size);
 		image[d] = calloc(1, disk_bytes);
+	}
+	last = newest->now.last_seq;
+	free(newest);
 	for (unsigned int i = 0; i < ORACLE_STREAMS; i++) {
-		op_begin(&streams[i].source, seed, i, disk_bytes, max);
-		op_begin(&streams[i].content, seed, i, disk_bytes, max);
+		op_begin(&streams[i].source, seed, i, span, max);
+		op_begin(&streams[i].content, seed, i, span, max);
 		for (unsigned int d = 0; d < ORACLE_DISKS; d++)
 			streams[i].last[d] = calloc(disk_bytes / SECTOR, sizeof(uint32_t));
 	}
 	srandom((unsigned int)seed);
+	begin_with_base();
 	for (unsigned int i = 0; i < nr_points; i++)
-		points[i] = 1 + (uint64_t)random() % newest->now.last_seq;
+		points[i] = last - (uint64_t)random() % (last - history.now.last_seq + 1);
 	qsort(points, nr_points, sizeof(*points), compare_number);
-	vr_history_init(&history);
 	whole = replay(until);
 	if (until && whole)
 		bad("there is no record %" PRIu64, until);

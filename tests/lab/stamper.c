@@ -2,8 +2,9 @@
 /*
  * Streams of stamped writes, discards and flushes over two disks (oracle.h).
  *
- *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--pause US] DEV DEV
+ *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--pause US] [--span BYTES] [--from N] DEV DEV
  *
+ * --span: within so many bytes of each disk; --from: begins after operation N.
  * Runs until it is told to stop; each stream then ends its operation. The ledger says which operations
  * were begun and which acknowledged, at any moment.
  */
@@ -23,7 +24,8 @@
 
 static int devs[ORACLE_DISKS];
 static uint64_t bytes[ORACLE_DISKS];
-static unsigned long seed;
+static unsigned long seed, from;
+static uint64_t span;
 static unsigned int streams = ORACLE_STREAMS, max = 1 << 20, pause_us;
 static struct ledger *ledger;
 static volatile sig_atomic_t stop;
@@ -59,7 +61,9 @@ static void *run(void *arg)
 
 	if (posix_memalign((void **)&buf, 4096, max))
 		exit(3);
-	op_begin(&s, seed, stream, bytes[0], max);
+	op_begin(&s, seed, stream, span, max);
+	while (s.number < from)
+		op_next(&s);
 	while (!stop) {
 		struct op o = op_next(&s);
 
@@ -80,7 +84,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", 1, NULL, 'r' }, { "ledger", 1, NULL, 'l' }, { "streams", 1, NULL, 's' }, { "max", 1, NULL, 'm' },
-		{ "pause", 1, NULL, 'p' }, { NULL, 0, NULL, 0 },
+		{ "pause", 1, NULL, 'p' }, { "span", 1, NULL, 'b' }, { "from", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	struct sigaction sa = { .sa_handler = on_signal };
 	pthread_t thread[ORACLE_STREAMS];
@@ -93,6 +97,8 @@ int main(int argc, char **argv)
 		case 's': streams = (unsigned int)atoi(optarg); break;
 		case 'm': max = (unsigned int)atoi(optarg); break;
 		case 'p': pause_us = (unsigned int)atoi(optarg); break;
+		case 'b': span = strtoul(optarg, NULL, 10); break;
+		case 'f': from = strtoul(optarg, NULL, 10); break;
 		default: return 2;
 		}
 	}
@@ -105,6 +111,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (!span)
+		span = bytes[0];
 	ledger = ftruncate(fd, sizeof(*ledger)) ? MAP_FAILED :
 		 mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ledger == MAP_FAILED)
