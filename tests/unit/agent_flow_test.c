@@ -71,6 +71,7 @@ static struct fake {
 	bool dirty[DISKS][BLOCKS], check[DISKS][BLOCKS];
 	uint8_t image[DISKS][DISK];
 	unsigned int starts[3], gave_up, stops, resent, marked, most;	/* most: records not acknowledged at a time */
+	bool dies;			/* the worker, when it is told of a difference */
 } *k;
 
 static void lock(void)
@@ -318,6 +319,8 @@ int ring_durable(struct ring *r, uint64_t epoch, uint64_t upto)
 int ring_mark_dirty(struct ring *r, uint16_t member, const struct vaio_rw_range *range, unsigned int n)
 {
 	(void)r;
+	if (k->dies)
+		_exit(77);
 	lock();
 	for (unsigned int i = 0; i < n; i++)
 		mark(member, le64toh(range[i].offset), le64toh(range[i].length));
@@ -739,6 +742,35 @@ static void test_lost_replica(void **state)
 	assert_true(k->stops <= stops + 2);
 }
 
+/* The replica has compared, and says what differs, and the worker dies: nobody has heard of it. */
+static void test_lost_answer(void **state)
+{
+	int status = 0;
+
+	(void)state;
+	settle();
+	lock();
+	for (unsigned int i = 0; i < 4096; i++)
+		k->image[0][8192 + i] ^= 0x5a;
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	for (unsigned int b = 0; b < BLOCKS; b++)
+		k->check[0][b] = true;
+	k->in_resync = put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, 0);
+	assert_true(k->in_resync);
+	k->dies = true;
+	resync();
+	unlock();
+	assert_int_equal(waitpid(worker_pid, &status, 0), worker_pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+	lock();
+	k->dies = k->bound = false;
+	unlock();
+	start_worker();
+	settle();
+	check_all();
+}
+
 static bool ctl(const char *words)
 {
 	char cmd[PATH_MAX + 256], dir[PATH_MAX];
@@ -898,6 +930,7 @@ int main(void)
 		cmocka_unit_test(test_blocked),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_lost_replica),
+		cmocka_unit_test(test_lost_answer),
 		cmocka_unit_test(test_failback),
 		cmocka_unit_test(test_new_ring),
 	};

@@ -217,6 +217,7 @@ struct greeting {
 	uint32_t flags;
 	const struct model *m;		/* whose generations are told; NULL: the first one */
 	const struct vr_generation *more;	/* one that follows these */
+	const char *name;		/* of the group; NULL: groupN */
 };
 
 static int agent_hello(struct agent *a, const struct greeting *g)
@@ -252,7 +253,7 @@ static int agent_hello(struct agent *a, const struct greeting *g)
 	d.h.nr_generations = htole16((uint16_t)nr);
 	d.h.generation = d.g[nr - 1];
 	snprintf((char *)d.h.host_name, sizeof(d.h.host_name), "source%u", g->host);
-	snprintf((char *)d.h.group_name, sizeof(d.h.group_name), "group%u", g->group);
+	snprintf((char *)d.h.group_name, sizeof(d.h.group_name), g->name ? "%s" : "group%.0s%u", g->name ? g->name : "", g->group);
 	assert_true(agent_send(a, VAIO_RW_HELLO, &d, sizeof(d.h) + nr * sizeof(*d.g)));
 	type = agent_receive(a);
 	if (type == VAIO_RW_WELCOME)

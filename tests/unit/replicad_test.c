@@ -255,6 +255,89 @@ static void test_full(void **state)
 	model_free(&other);
 }
 
+/* A client that is removed writes no more; and a group that has another's UUID as its name is not taken for it. */
+static void test_clients(void **state)
+{
+	struct greeting g = { .group = 0x25, .host = 1, .ring = 1, .generation = 1, .connection = 2, .next_seq = 1000 },
+			other = { .group = 0x26, .host = 1, .ring = 1, .generation = 1, .connection = 1, .next_seq = 1,
+				  .name = "25252525-2525-2525-2525-252525252525" };
+	struct agent *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
+	char client[VAIO_RW_TEXT_LEN];
+	struct model m;
+	json_t *j;
+
+	(void)state;
+	make_group(a, &m, 0x25, 1);
+	agent_start(b, &other);
+	agent_close(b);
+	j = ask(json_pack("{s:s, s:s}", "do", "status", "group", other.name));
+	if (!json_is_true(json_object_get(j, "ok")))
+		fail_msg("%s", json_string_value(json_object_get(j, "error")));
+	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "group"), "name")), "group37");
+	snprintf(client, sizeof(client), "%s", json_string_value(json_object_get(json_object_get(j, "group"), "client")));
+	json_decref(j);
+	j = ask(json_pack("{s:s, s:s, s:s}", "do", "client-remove", "group", other.name, "client", client));
+	if (!json_is_true(json_object_get(j, "ok")))
+		fail_msg("%s", json_string_value(json_object_get(j, "error")));
+	json_decref(j);
+	agent_ended(a);
+	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_IDENTITY);
+	agent_close(a);
+	refused("a", &g, VAIO_RW_END_IDENTITY, "may not write");
+	free(a);
+	free(b);
+	model_free(&m);
+}
+
+/* A CHECK that could not be compared is not acknowledged, whatever came before it. */
+static void test_check_fails(void **state)
+{
+	struct agent *a = malloc(sizeof(*a));
+	struct vaio_rw_record r = { .offset = 0 };
+	uint8_t hash[32] = { 0 };
+	struct model m;
+	size_t len, total = 0;
+	char *all = malloc(64 << 20);
+	int type;
+
+	(void)state;
+	make_group(a, &m, 0x27, 1);
+	/* what the store has so far gets unreadable */
+	assert_true(sh("for f in store/27*/journal/*.seg; do dd if=/dev/zero of=$f bs=4096 seek=1 conv=notrunc "
+		       "count=$(($(stat -c %%s $f) / 4096 - 1)); done 2>/dev/null"));
+	for (int i = 0; i < 20; i++) {
+		const void *batch;
+
+		if (i < 19) {
+			batch = model_batch(&m, 1, &len);
+		} else {
+			for (unsigned int n = 0; n < 2; n++) {
+				r.length = htole64(m.member[n].size);
+				assert_int_equal(model_put(&m, &r, VAIO_RW_R_CHECK, n, hash, 32, 0, NULL), 0);
+			}
+			batch = vr_builder_finish(m.builder, &len);
+		}
+		vr_message_header((void *)(all + total), VAIO_RW_BATCH, batch, len);
+		memcpy(all + total + sizeof(struct vaio_rw_msg), batch, len);
+		total += sizeof(struct vaio_rw_msg) + len;
+	}
+	for (size_t at = 0; at < total;) {
+		ssize_t n = gnutls_record_send(a->tls, all + at, total - at);
+
+		assert_true(n > 0);
+		at += (size_t)n;
+	}
+	do {
+		type = agent_receive(a);
+		assert_true(a->durable < model_last(&m));
+	} while (type == VAIO_RW_DURABLE || type == VAIO_RW_DIFF);
+	assert_int_equal(type, VAIO_RW_END);
+	agent_close(a);
+	free(all);
+	free(a);
+	model_free(&m);
+}
+
 static void test_admin(void **state)
 {
 	json_t *j = ask(json_pack("{s:s}", "do", "list"));
@@ -290,6 +373,8 @@ int main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_admin),
+		cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_check_fails),
 	};
 	const char *text = getenv("VAIO_SEED");
 

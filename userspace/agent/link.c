@@ -14,6 +14,7 @@
 
 #define CONNECT_NS	10000000000ULL	/* for the address, the connection, and the handshake, each */
 #define LOW_WATER	262144		/* bytes in the buffer below which a batch may follow */
+#define HIGH_WATER	(VAIO_RW_MAX_BATCH + (1U << 20))	/* above which nothing more is heard that wants an answer */
 
 /* --- operations ------------------------------------------------------------------------ */
 
@@ -439,7 +440,8 @@ int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_er
 
 int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e)
 {
-	while (l->state == LINK_UP) {
+	/* Who asks and takes no answers waits. */
+	while (l->state == LINK_UP && l->out[l->filling].len < HIGH_WATER) {
 		uint8_t *to = l->got < sizeof(l->header) ? (uint8_t *)&l->header + l->got :
 			      (uint8_t *)l->message + (l->got - sizeof(l->header));
 		ssize_t n = l->got < l->want ? gnutls_record_recv(l->tls, to, l->want - l->got) : 0;

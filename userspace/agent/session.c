@@ -138,6 +138,33 @@ static void name_disks(struct worker *w)
 
 static int acknowledge(struct worker *w, uint64_t wire, struct vr_err *e);
 
+/*
+ * What the replica found when it compared up to record @ring may have been lost with the connection, or with the agent
+ * that heard it: what was not acknowledged yet counts as different.
+ */
+static int distrust_checks(struct worker *w, uint64_t ring, struct vr_err *e)
+{
+	for (uint64_t n = w->durable_ring + 1; n <= ring; n++) {
+		struct vaio_repl_desc d;
+		struct vaio_rw_range range;
+		const void *payload;
+		int err = ring_record(&w->ring, n, &d, &payload, e);
+
+		if (err)
+			return err;
+		if (d.type != VAIO_REPL_CHECK)
+			continue;
+		range.offset = htole64(d.offset);
+		range.length = htole64(d.length);
+		err = ring_mark_dirty(&w->ring, d.member, &range, 1);
+		if (err && err != -ENODEV) {
+			worker_unbound(w, err);
+			return vr_fail_errno(e, err, "the ring");
+		}
+	}
+	return 0;
+}
+
 /* Goes on where the last session, of this agent or the one before it, ended. */
 static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 {
@@ -151,13 +178,19 @@ static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 	if (ring < w->durable_ring || ring > ring_published(&w->ring)) {
 		say(LOG_WARNING, "group %s: the replica has %" PRIu64 ", record %" PRIu64 " of the ring, which begins after %"
 		    PRIu64, w->name, wire, ring, w->durable_ring);
+		distrust_all(w);
 		return false;
 	}
+	if (distrust_checks(w, ring, e))
+		return false;
 	stream_start(s, epoch, ring);
 	name_disks(w);
 	if (gap) {
 		s->gap = true;
 		s->gap_reason = VAIO_RW_GAP_LINK;
+	} else if (!s->history.now.stretch) {
+		/* The end of the resync was durable, and nobody heard of it. */
+		w->run->gap_since_ns = 0;
 	}
 	say(LOG_NOTICE, "group %s: goes on after %" PRIu64, w->name, wire);
 	return !acknowledge(w, wire, e);
@@ -177,6 +210,7 @@ static void fresh(struct worker *w, bool compare, bool empty)
 		/* Above what was acknowledged once: these numbers were taken. */
 		s->gap = true;
 		s->gap_reason = VAIO_RW_GAP_REPLICA;
+		s->gap_since_ns = 0;
 		s->gap_seq = highest(w) + 1;
 	} else if (!empty && !w->run->connected) {
 		/* The first session of this ring. A GAP is sent when the kernel tells of one, or a disk has to be compared. */
@@ -240,16 +274,21 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 void session_epoch(struct worker *w)
 {
 	struct stream *s = &w->stream;
-	uint64_t oldest = w->ring.desc[(w->durable_ring + 1) & (w->ring.bound.nr_desc - 1)].mono_ns, now = mono_ns();
+	uint64_t now = mono_ns(), oldest = 0;
 
 	if (!s->live || ring_epoch(&w->ring) == s->epoch)
 		return;
 	s->live = false;
 	w->run->gaps++;
+	/* Without one nobody knows when the first write was that the kernel did not take. */
+	if (ring_published(&w->ring) > w->durable_ring)
+		oldest = w->ring.desc[(w->durable_ring + 1) & (w->ring.bound.nr_desc - 1)].mono_ns;
+	s->gap_since_ns = w->run->gap_since_ns ? w->run->gap_since_ns : oldest;
+	if (s->gap_since_ns)
+		s->gap_since_ns += (uint64_t)s->time_offset;
 	if (!w->run->gap_since_ns)
 		w->run->gap_since_ns = oldest && oldest < now ? oldest : now;
 	s->gap_reason = w->session == SESSION_OPEN && !w->blocked ? VAIO_RW_GAP_FULL : VAIO_RW_GAP_LINK;
-	s->gap_since_ns = w->run->gap_since_ns + (uint64_t)s->time_offset;
 	w->changes = w->late_after = w->end_seq = 0;
 	memset(w->started, 0, sizeof(w->started));
 	session_marks(w, true);
@@ -272,7 +311,7 @@ static uint16_t start_mode(struct worker *w, const struct vaio_repl_member *m)
 	return VAIO_REPL_START_CHECK;
 }
 
-static void note_start(struct worker *w, const struct vaio_repl_member *m, uint16_t mode, uint64_t seq)
+static void note_start(struct worker *w, const struct vaio_repl_member *m, uint16_t mode, uint64_t epoch, uint64_t seq)
 {
 	struct ring_disk *d = &w->run->disk[m->id];
 
@@ -284,7 +323,7 @@ static void note_start(struct worker *w, const struct vaio_repl_member *m, uint1
 		d->full = 1;
 	w->started[m->id] = true;
 	if (!w->stream.live) {
-		stream_start(&w->stream, ring_epoch(&w->ring), seq - 1);
+		stream_start(&w->stream, epoch, seq - 1);
 		w->durable_ring = seq - 1;
 	}
 	say(LOG_NOTICE, "group %s: %s: %s", w->name, m->name, mode == VAIO_REPL_START_FULL ? "all of it is sent" :
@@ -310,7 +349,7 @@ static int start_one(struct worker *w, const struct vaio_repl_member *m, struct 
 		err = ring_start(&w->ring, epoch, m->id, mode, &seq);
 	}
 	if (!err)
-		note_start(w, m, mode, seq);
+		note_start(w, m, mode, epoch, seq);
 	else if (worker_unbound(w, err))
 		return vr_fail_errno(e, err, "the ring");
 	return err;

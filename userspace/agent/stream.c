@@ -359,7 +359,7 @@ int stream_commit(struct stream *s, const struct vaio_repl_desc *d, const struct
 		break;
 	case VAIO_RW_R_GAP:
 		s->gap = false;
-		s->gap_seq = 0;
+		s->gap_seq = s->gap_since_ns = 0;
 		break;
 	case VAIO_RW_R_CLOCK:
 		s->clock = false;

@@ -275,7 +275,7 @@ static json_t *do_set(struct vr_store *st, json_t *r)
 	return json_pack("{s:b}", "ok", 1);
 }
 
-static json_t *do_client(struct vr_store *st, json_t *r, bool add)
+static json_t *do_client(struct group *g, struct vr_store *st, json_t *r, bool add)
 {
 	const char *subject = str(r, "client");
 	struct vr_err e;
@@ -286,6 +286,8 @@ static json_t *do_client(struct vr_store *st, json_t *r, bool add)
 	err = vr_store_client(st, subject, add, &e);
 	if (err)
 		return refuse(err, "%s", e.text);
+	if (!add)
+		group_expel(g, subject);
 	return json_pack("{s:b}", "ok", 1);
 }
 
@@ -344,9 +346,9 @@ static json_t *answer(json_t *r)
 	else if (!strcmp(what, "set"))
 		out = do_set(st, r);
 	else if (!strcmp(what, "client-add"))
-		out = do_client(st, r, true);
+		out = do_client(g, st, r, true);
 	else if (!strcmp(what, "client-remove"))
-		out = do_client(st, r, false);
+		out = do_client(g, st, r, false);
 	else
 		out = refuse(-EINVAL, "'%.40s' is not known: accepted are list, status, points, show, checkpoint, hold, release, "
 			     "verify, set, client-add, client-remove, failover", what);

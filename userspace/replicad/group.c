@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,13 +95,16 @@ static void match_name(struct group *g, void *arg)
 	struct by_name *b = arg;
 	struct vr_store *st = group_get(g, NULL);
 	struct vr_info info;
+	uint8_t id[16];
 	bool is = !strcmp(g->uuid, b->name);
 
-	if (st) {
+	/* Sources choose the names: none is a UUID. */
+	if (st && !uuid_bytes(b->name, id)) {
 		vr_store_info(st, &info);
 		is |= !strcmp(info.group_name, b->name);
-		group_put(g);
 	}
+	if (st)
+		group_put(g);
 	if (is) {
 		b->found = g;
 		b->nr++;
@@ -191,6 +195,11 @@ static void reopen(struct group *g)
 	struct vr_store *st;
 
 	pthread_mutex_lock(&g->lock);
+	if (g->reopening) {
+		pthread_mutex_unlock(&g->lock);
+		return;
+	}
+	g->reopening = true;
 	st = g->st;
 	g->st = NULL;
 	snprintf(g->error, sizeof(g->error), "the store failed and is being opened again");
@@ -203,6 +212,10 @@ static void reopen(struct group *g)
 		wait_change(g, 5000);
 		pthread_mutex_unlock(&g->lock);
 	}
+	pthread_mutex_lock(&g->lock);
+	g->reopening = false;
+	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -243,7 +256,10 @@ static bool make_room(struct group *g)
 	return helped;
 }
 
-/* Compares the CHECK records of a batch that was appended; says what differs. */
+/*
+ * Compares the CHECK records of a batch that was appended; says what differs. When it fails, nothing of the batch may be
+ * acknowledged: the source takes what it hears nothing of for equal.
+ */
 static int answer_checks(struct group *g, struct session *s, const struct queued *q, struct vr_err *e)
 {
 	const struct vaio_rw_batch *h = (const void *)q->data;
@@ -274,7 +290,8 @@ static int answer_checks(struct group *g, struct session *s, const struct queued
 			diff.d.nr_ranges = htole32(1);
 			diff.r.offset = r->offset;
 			diff.r.length = r->length;
-			session_send(s, VAIO_RW_DIFF, &diff, sizeof(diff));
+			if (session_send(s, VAIO_RW_DIFF, &diff, sizeof(diff)))
+				err = vr_fail(e, -ECONNRESET, "the connection is gone");
 		}
 		err = err < 0 ? err : 0;
 	}
@@ -376,11 +393,13 @@ static int write_batches(struct group *g, struct session *s, struct queued *q, s
 				err = blocked(g, s, q, e);
 			return err;	/* what comes after it is dropped */
 		}
-		if (!err)
+		if (!err) {
 			err = answer_checks(g, s, q, e);
-		if (!err)
+			if (err)
+				return err;
 			s->need_gap = false;
-		any |= !err;
+			any = true;
+		}
 	}
 	if (!any)
 		return err;
@@ -505,6 +524,21 @@ static struct group *add_group(const uint8_t *id)
 	return g;
 }
 
+/* The folder's own name has to outlive a power cut, too. */
+static int make_folder(const char *dir)
+{
+	int fd, err = 0;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	fd = open(config.store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 struct group *group_create(const uint8_t *id, const char *name, const char *subject, struct vr_err *e)
 {
 	struct vr_io *io;
@@ -515,11 +549,9 @@ struct group *group_create(const uint8_t *id, const char *name, const char *subj
 
 	uuid_text(id, uuid);
 	snprintf(dir, sizeof(dir), "%.450s/%s", config.store, uuid);
-	if (mkdir(dir, 0700) && errno != EEXIST) {
-		vr_fail_errno(e, -errno, "%.100s", dir);
-		return NULL;
-	}
-	err = vr_io_open(dir, &io);
+	err = make_folder(dir);
+	if (!err)
+		err = vr_io_open(dir, &io);
 	if (err) {
 		vr_fail_errno(e, err, "%.100s", dir);
 		return NULL;
@@ -571,13 +603,13 @@ static int take_over(struct group *g, struct vr_err *e)
 {
 	uint64_t until = now_ms() + 60000;
 
-	while ((g->session || g->writing) && now_ms() < until && !stopping) {
+	while ((g->session || g->writing || g->reopening) && now_ms() < until && !stopping) {
 		if (g->session && !g->session->end)
 			session_end(g->session, VAIO_RW_END_PROMOTED, "the replica is being taken into use");
 		drop_queue(g);
 		wait_change(g, 1000);
 	}
-	if (g->session || g->writing || stopping)
+	if (g->session || g->writing || g->reopening || stopping)
 		return vr_fail(e, -EIO, "the group's connection did not end");
 	g->writing = true;
 	return 0;
@@ -756,6 +788,14 @@ void group_detach(struct group *g, struct session *s)
 	if (g->session == s)
 		g->session = NULL;
 	pthread_cond_broadcast(&g->change);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void group_expel(struct group *g, const char *subject)
+{
+	pthread_mutex_lock(&g->lock);
+	if (g->session && !strcmp(g->session->subject, subject))
+		session_end(g->session, VAIO_RW_END_IDENTITY, "the client was taken off the group's list");
 	pthread_mutex_unlock(&g->lock);
 }
 

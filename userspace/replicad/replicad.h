@@ -89,6 +89,7 @@ struct group {
 	struct queued *first, **last;
 	size_t queue_bytes;
 	bool writing;			/* the writer works on batches that it took; or a failover in its place */
+	bool reopening;			/* somebody opens the store again */
 	bool asking;			/* a checkpoint is being asked for: the session stays */
 	enum { FLOWS, FENCED, BLOCKED } flow;	/* FENCED: BLOCKED was sent, its PONG has not come */
 	struct vaio_rw_blocked blocked;
@@ -122,6 +123,8 @@ void group_put(struct group *g);
 /* Makes @s the group's connection, ending an older one of the same ring. Else an END code with a text. */
 int group_attach(struct group *g, struct session *s, const struct vr_hello *h, struct vr_err *e);
 void group_detach(struct group *g, struct session *s);
+/* Ends the group's connection when it is that of @subject, who may not write it any more. */
+void group_expel(struct group *g, const char *subject);
 /* Waits while the queue is full. Takes @q over. */
 void group_queue(struct group *g, struct session *s, struct queued *q);
 void group_fence_passed(struct group *g, struct session *s);

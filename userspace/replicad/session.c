@@ -55,6 +55,9 @@ int session_send(struct session *s, uint16_t type, const void *payload, size_t l
 	vr_message_header(&h, type, payload, len);
 	pthread_mutex_lock(&s->send_lock);
 	rc = send_all(s, &h, sizeof(h)) || send_all(s, payload, len) ? -1 : 0;
+	/* Part of it may be out: nothing that followed would be understood. */
+	if (rc)
+		shutdown(s->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&s->send_lock);
 	return rc;
 }
@@ -252,11 +255,12 @@ static int greet(struct session *s, const struct vr_hello *h, struct vr_generati
 	st = group_get(g, e);
 	if (!st)
 		return g->damaged ? VAIO_RW_END_DAMAGED : VAIO_RW_END_FAILED;
-	if (!vr_store_has_client(st, s->subject)) {
+	if (vr_store_has_client(st, s->subject))
+		code = group_attach(g, s, h, e);
+	/* It may have been taken off the list meanwhile. */
+	if (code < 0 && !vr_store_has_client(st, s->subject)) {
 		vr_fail(e, 0, "'%.150s' may not write this group", s->subject);
 		code = VAIO_RW_END_IDENTITY;
-	} else {
-		code = group_attach(g, s, h, e);
 	}
 	/* From here on nobody else writes. */
 	vr_store_info(st, &info);

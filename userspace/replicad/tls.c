@@ -107,6 +107,8 @@ static int check_peer(struct session *s, struct vr_err *e)
 		return vr_fail(e, -EACCES, "certificate: %s", gnutls_strerror(rc));
 	if (!name.size || name.size >= sizeof(s->subject))
 		rc = vr_fail(e, -EACCES, "certificate: its subject name has not 1 to %zu bytes", sizeof(s->subject) - 1);
+	else if (memchr(name.data, 0, name.size))
+		rc = vr_fail(e, -EACCES, "certificate: its subject name has a byte of zero");
 	else
 		memcpy(s->subject, name.data, name.size);
 	gnutls_free(name.data);
