@@ -475,6 +475,95 @@ static void test_names(void **state)
 	end();
 }
 
+static int checkpoint(const char *name, uint32_t flags)
+{
+	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_CRASH), .flags = htole32(flags) };
+	const void *batch;
+	size_t len;
+
+	snprintf((char *)c.name, sizeof(c.name), "%s", name);
+	assert_int_equal(model_group(&m, VAIO_RW_R_CHECKPOINT, &c, sizeof(c), name), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	return vr_store_append(st, batch, len, &why);
+}
+
+/* The name of the point of a failover is not a source's to give. */
+static void test_failover_name(void **state)
+{
+	struct vr_point p, q;
+	uint64_t held;
+
+	(void)state;
+	begin(10);
+	ok(vr_point_find(st, "latest", 0, &p, &why));
+	held = p.seq;
+	ok(checkpoint(VR_FAILOVER_MARK, VAIO_RW_CF_PIN));
+	ok(vr_store_commit(st, &why));
+	ok(vr_point_find(st, "name:" VR_FAILOVER_MARK, 0, &q, &why));
+	assert_false(q.pinned);
+	ok(vr_store_failover(st, VR_FAILOVER, &p, &why));
+	ok(vr_point_find(st, "name:" VR_FAILOVER_MARK, 0, &q, &why));
+	assert_int_equal(q.seq, held);
+	ok(vr_store_failover(st, VR_UNDO, NULL, &why));
+	ok(vr_point_find(st, "name:" VR_FAILOVER_MARK, 0, &q, &why));
+	assert_int_equal(q.seq, model_last(&m));
+	end();
+}
+
+/* A checkpoint's pin is written before it: when the record is lost, so is the pin. */
+static void test_lost_checkpoint(void **state)
+{
+	struct memfs *cut;
+	struct vr_point p;
+
+	(void)state;
+	begin(10);
+	append(10);
+	ok(checkpoint("lunch", VAIO_RW_CF_PIN));
+	cut = power_cut();
+	vr_store_close(st);
+	memfs_free(fs);
+	fs = cut;
+	st = open_store(fs);
+	assert_true(info_of(st).durable.last_seq < model_last(&m));
+	/* other records get these numbers */
+	m.next_seq = info_of(st).durable.last_seq + 1;
+	while (m.records[m.nr - 1].seq >= m.next_seq)
+		m.nr--;
+	for (int i = 0; i < 3; i++)
+		append(10);
+	ok(vr_store_commit(st, &why));
+	assert_int_equal(vr_point_find(st, "name:lunch", 0, &p, &why), -ENOENT);
+	reopen();
+	assert_int_equal(vr_point_find(st, "name:lunch", 0, &p, &why), -ENOENT);
+	end();
+}
+
+static int no_sums(struct memfs *of, const char *what, const char *path)
+{
+	if (strcmp(what, "open") || !strstr(path, ".sum"))
+		return 0;
+	of->before = NULL;
+	return -EMFILE;
+}
+
+/* A summary that cannot be opened once does not keep its segment for ever. */
+static void test_sum_unopened(void **state)
+{
+	bool more;
+
+	(void)state;
+	begin(60);
+	ok(vr_store_set_retention(st, 0, 1, 0, &why));
+	fs->before = no_sums;
+	assert_int_equal(vr_store_maintain(st, false, &more, &why), -EMFILE);
+	assert_null(fs->before);
+	maintain_all(false);
+	assert_int_equal(info_of(st).nr_segments, 1);
+	ok(model_check(st, &m, info_of(st).base.last_seq, &why));
+	end();
+}
+
 /* --- time -------------------------------------------------------------------------------------------------- */
 
 /* A source whose clock says that it is next century has no history dropped or thinned out by that. */
@@ -626,6 +715,9 @@ int main(void)
 		cmocka_unit_test(test_pin_unreadable),
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_failover_name),
+		cmocka_unit_test(test_lost_checkpoint),
+		cmocka_unit_test(test_sum_unopened),
 		cmocka_unit_test(test_future),
 		cmocka_unit_test(test_gap_time),
 		cmocka_unit_test(test_thinned_meanwhile),

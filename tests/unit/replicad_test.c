@@ -289,6 +289,28 @@ static void test_clients(void **state)
 	model_free(&m);
 }
 
+/* A group whose making was cut before its source was noted is the first one's that comes. */
+static void test_nobodys(void **state)
+{
+	struct greeting g = { .group = 0x28, .host = 1, .ring = 1, .generation = 1, .connection = 1, .next_seq = 1 };
+	struct agent *a = malloc(sizeof(*a));
+	uint8_t id[16];
+	struct vr_io *io;
+
+	(void)state;
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	memset(id, 0x28, sizeof(id));
+	assert_true(sh("mkdir store/28282828-2828-2828-2828-282828282828"));
+	assert_int_equal(vr_io_open(in_scratch("store/28282828-2828-2828-2828-282828282828"), &io), 0);
+	assert_int_equal(vr_store_create(io, id, "group40", &why), 0);
+	io->ops->free(io);
+	start_daemon();
+	agent_start(a, &g);
+	agent_close(a);
+	refused("b", &g, VAIO_RW_END_IDENTITY, "may not write");
+	free(a);
+}
+
 /* A CHECK that could not be compared is not acknowledged, whatever came before it. */
 static void test_check_fails(void **state)
 {
@@ -374,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_admin),
 		cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_nobodys),
 		cmocka_unit_test(test_check_fails),
 	};
 	const char *text = getenv("VAIO_SEED");

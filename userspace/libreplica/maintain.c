@@ -41,6 +41,14 @@ static int seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 		st->runs = p;
 		st->runs_room = 2 * st->runs_room + 16;
 	}
+	/* Before the run counts: what is not sealed as a whole is sealed again. */
+	err = s->sum_file ? 0 : vr_sum_load(st, s, e);
+	if (err) {
+		st->failed |= err == -EBADMSG;
+		pthread_mutex_unlock(&st->lock);
+		vr_run_close(run);
+		return err;
+	}
 	/* By age: one that was rebuilt may be older than others. */
 	for (at = st->nr_runs; at && st->runs[at - 1]->first > s->id; at--)
 		;
@@ -49,7 +57,6 @@ static int seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 	st->nr_runs++;
 	s->mem = NULL;
 	st->index_bytes += run->len;
-	err = s->sum_file ? 0 : vr_sum_load(st, s, e);
 	st->index_bytes += s->sum_len;
 	/* Somebody may be reading it: then it stays open. */
 	if (s->file && !st->nr_views) {
@@ -335,6 +342,7 @@ static bool can_prune(const struct vr_store *st)
 	return st->nr_segments > 1 && st->segments[1]->before.last_seq <= st->super->base_from;
 }
 
+/* 1: somebody has begun to read since it was decided. */
 static int prune(struct vr_store *st, struct vr_err *e)
 {
 	struct vr_segment *s;
@@ -343,16 +351,16 @@ static int prune(struct vr_store *st, struct vr_err *e)
 
 	pthread_mutex_lock(&st->lock);
 	s = st->segments[0];
-	pthread_mutex_unlock(&st->lock);
+	if (st->nr_views) {
+		pthread_mutex_unlock(&st->lock);
+		return 1;
+	}
 	vr_segment_name(name, s->id);
 	err = st->io->ops->remove(st->io, name);
-	if (!err || err == -ENOENT)
-		err = st->io->ops->sync_dir(st->io, "journal");
-	if (err)
+	if (err && err != -ENOENT) {
+		pthread_mutex_unlock(&st->lock);
 		return vr_fail_errno(e, err, "%s", name);
-	vr_sum_name(name, s->id);
-	st->io->ops->remove(st->io, name);
-	pthread_mutex_lock(&st->lock);
+	}
 	st->index_bytes -= s->sum_len;
 	memmove(st->segments, st->segments + 1, (st->nr_segments - 1) * sizeof(*st->segments));
 	st->nr_segments--;
@@ -367,8 +375,13 @@ static int prune(struct vr_store *st, struct vr_err *e)
 		st->nr_runs--;
 	}
 	pthread_mutex_unlock(&st->lock);
+	err = st->io->ops->sync_dir(st->io, "journal");
+	if (err)
+		vr_fail_errno(e, err, "journal");
+	vr_sum_name(name, s->id);
+	st->io->ops->remove(st->io, name);
 	vr_segment_free(s);
-	return 0;
+	return err;
 }
 
 /* --- deciding ----------------------------------------------------------------------------------- */
@@ -441,7 +454,6 @@ static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_e
 	}
 	if (pruning) {
 		err = prune(st, e);
-		*more = true;
 	} else {
 		if (!applying)
 			err = begin_apply(st, s, e);
@@ -453,11 +465,10 @@ static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_e
 		}
 		if (!err)
 			err = finish_apply(st, e);
-		*more = !err;
-		err = err < 0 ? err : 0;
 	}
+	*more = !err;
 	vr_pins_unlock(st->io, lock);
-	return err;
+	return err < 0 ? err : 0;
 }
 
 int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_err *e)

@@ -479,7 +479,9 @@ static int find_name(struct vr_store *st, const char *name, struct vr_point *p, 
 	int err = gather_names(st, &n), found = -1;
 
 	for (unsigned int i = 0; i < n.nr && !err; i++)
-		if (!strcmp(n.list[i].name, name))
+		if (!strcmp(n.list[i].name, name) &&
+		    /* The point of a failover is the one that is held, whatever the source named so. */
+		    (found < 0 || strcmp(name, VR_FAILOVER_MARK) || !n.list[found].pinned))
 			found = (int)i;
 	if (err)
 		vr_fail(e, err, "no memory");

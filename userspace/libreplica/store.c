@@ -540,6 +540,18 @@ static int cut_tail(struct vr_store *st, bool torn, struct vr_err *e)
 	return err ? vr_fail_errno(e, err, "%s", name) : 0;
 }
 
+/* Pins of checkpoints whose records never became durable: their numbers will be others'. */
+static int drop_lost_marks(struct vr_store *st, struct vr_err *e)
+{
+	struct vr_super *s = st->super;
+	unsigned int before = s->nr_marks;
+
+	for (unsigned int i = 0; i < s->nr_marks; i++)
+		if (s->marks[i].seq > st->history->now.last_seq)
+			s->marks[i--] = s->marks[--s->nr_marks];
+	return st->o.write && s->nr_marks != before ? vr_super_write(st, e) : 0;
+}
+
 static int load(struct vr_store *st, struct vr_err *e)
 {
 	bool torn = false;
@@ -581,6 +593,9 @@ static int load(struct vr_store *st, struct vr_err *e)
 			err = vr_fail(e, -ENOMEM, "no memory");
 		}
 	}
+	if (err)
+		return err;
+	err = drop_lost_marks(st, e);
 	if (err)
 		return err;
 	if (st->nr_segments && vr_newest(st)->id >= st->super->next_segment)
@@ -835,7 +850,8 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const 
 		if (le16toh(b->records[i].type) != VAIO_RW_R_CHECKPOINT)
 			continue;
 		memcpy(&c, vr_batch_payload(b, raw, i), sizeof(c));
-		if (!(le32toh(c.flags) & VAIO_RW_CF_PIN))
+		/* A failover's point has a name that is nobody else's to hold. */
+		if (!(le32toh(c.flags) & VAIO_RW_CF_PIN) || !strcmp((char *)c.name, VR_FAILOVER_MARK))
 			continue;
 		p.time_ns = le64toh(b->records[i].time_ns);
 		p.kind = le32toh(c.kind);

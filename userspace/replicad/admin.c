@@ -294,12 +294,14 @@ static json_t *do_client(struct group *g, struct vr_store *st, json_t *r, bool a
 static json_t *do_release(struct vr_store *st, json_t *r)
 {
 	const char *name = str(r, "name");
+	struct vr_info info;
 	struct vr_err e;
 	int err;
 
 	if (!name)
 		return refuse(-EINVAL, "'name' is missing");
-	if (!strcmp(name, VR_FAILOVER_MARK))
+	vr_store_info(st, &info);
+	if (!strcmp(name, VR_FAILOVER_MARK) && info.failover != VAIO_RS_READY)
 		return refuse(-EPERM, "the point '%s' is held by the failover: undo or commit releases it", name);
 	err = vr_mark_remove(st, name, &e);
 	if (err)

@@ -221,6 +221,22 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 	return rc;
 }
 
+/* The making of a group may have been cut before its source was noted: then it is the first one's that comes. */
+static void adopt_group(struct session *s, struct vr_store *st)
+{
+	static pthread_mutex_t adopting = PTHREAD_MUTEX_INITIALIZER;
+	char client[1][VAIO_RW_TEXT_LEN];
+	struct vr_info info;
+	struct vr_err e;
+
+	pthread_mutex_lock(&adopting);
+	vr_store_info(st, &info);
+	if (config.new_groups && !info.durable.last_seq && !vr_store_clients(st, client, 1) &&
+	    vr_store_client(st, s->subject, true, &e))
+		say(LOG_ERR, "%s (%s): %s", s->peer, s->subject, e.text);
+	pthread_mutex_unlock(&adopting);
+}
+
 /* The refusals of Documentation/replication-wire.md, in its order. -1: welcome. */
 static int greet(struct session *s, const struct vr_hello *h, struct vr_generation *newest, struct vr_err *e)
 {
@@ -255,6 +271,7 @@ static int greet(struct session *s, const struct vr_hello *h, struct vr_generati
 	st = group_get(g, e);
 	if (!st)
 		return g->damaged ? VAIO_RW_END_DAMAGED : VAIO_RW_END_FAILED;
+	adopt_group(s, st);
 	if (vr_store_has_client(st, s->subject))
 		code = group_attach(g, s, h, e);
 	/* It may have been taken off the list meanwhile. */
