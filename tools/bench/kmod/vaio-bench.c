@@ -5,15 +5,18 @@
  *
  * One command is written to /sys/kernel/debug/vaio-bench, the answer read back:
  *
- *	io <device> read|write <depth> <threads> <ios>
- *		4 KiB requests at random places of the device's first 4 MiB. Each
- *		thread is bound to a CPU of its own, and sends them for the cgroup
- *		of whoever wrote the command.
+ *	io <device> read|write|rewrite <depth> <threads> <ios>
+ *		4 KiB requests at random places of the device's first 4 MiB, which
+ *		is filled before, but for rewrite. Each thread is bound to a CPU of
+ *		its own, and sends them for the cgroup of whoever wrote the command.
  *	cipher <sector size> encrypt|decrypt <rounds>
  *		xts(aes), 256-bit keys, over 4 KiB: what is left of an encrypting
  *		device when all but the cipher is taken away.
  *	copy <rounds>
  *		4 KiB from one page to another.
+ *	busy
+ *		What all of the guest has done: total is the time since boot in which
+ *		the CPUs were not idle. Median and mean say nothing.
  *
  * The answer: "<median> <mean> <total>". Median and mean are nanoseconds for one
  * I/O or round; under QEMU's -icount shift=0 these are instructions. The median
@@ -36,6 +39,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
+#include <linux/tick.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -243,8 +247,8 @@ static int bench_threads(struct bench_thread *threads, unsigned int count,
 	return 0;
 }
 
-static int bench_io(const char *path, bool write, unsigned int depth, unsigned int count,
-		    unsigned int ios, struct bench_result *result)
+static int bench_io(const char *path, bool write, bool fill, unsigned int depth,
+		    unsigned int count, unsigned int ios, struct bench_result *result)
 {
 	struct cgroup_subsys_state *css;
 	struct bench_thread *threads;
@@ -282,7 +286,7 @@ static int bench_io(const char *path, bool write, unsigned int depth, unsigned i
 			goto out;
 	}
 	page = threads[0].page;
-	r = bench_fill(file_bdev(file), page);
+	r = fill ? bench_fill(file_bdev(file), page) : 0;
 	if (!r)
 		r = bench_threads(threads, count, result);
 out:
@@ -419,6 +423,24 @@ out:
 	return r;
 }
 
+/* --- all of the guest ------------------------------------------------------- */
+
+static int bench_busy(struct bench_result *result)
+{
+	unsigned int cpu;
+
+	result->total = 0;
+	result->median = result->mean = 1;
+	for_each_online_cpu(cpu) {
+		u64 idle = get_cpu_idle_time_us(cpu, NULL), iowait = get_cpu_iowait_time_us(cpu, NULL);
+
+		if (idle == -1ULL || iowait == -1ULL)
+			return -EOPNOTSUPP;
+		result->total += ktime_get_ns() - (idle + iowait) * NSEC_PER_USEC;
+	}
+	return 0;
+}
+
 /* --- commands --------------------------------------------------------------- */
 
 static int bench_choice(const char *word, const char *yes, const char *no, bool *value)
@@ -427,16 +449,18 @@ static int bench_choice(const char *word, const char *yes, const char *no, bool 
 	return *value || !strcmp(word, no) ? 0 : -EINVAL;
 }
 
-static int bench_command(const char *line, struct bench_result *result)
+static int bench_command(char *line, struct bench_result *result)
 {
 	char path[128], word[16];
 	unsigned int size, depth, threads, count;
 	bool yes;
 
 	if (sscanf(line, "io %127s %15s %u %u %u", path, word, &depth, &threads, &count) == 5) {
-		if (bench_choice(word, "write", "read", &yes))
+		bool rewrite = !strcmp(word, "rewrite");
+
+		if (!rewrite && bench_choice(word, "write", "read", &yes))
 			return -EINVAL;
-		return bench_io(path, yes, depth, threads, count, result);
+		return bench_io(path, rewrite || yes, !rewrite, depth, threads, count, result);
 	}
 	if (sscanf(line, "cipher %u %15s %u", &size, word, &count) == 3) {
 		if (bench_choice(word, "encrypt", "decrypt", &yes))
@@ -445,6 +469,8 @@ static int bench_command(const char *line, struct bench_result *result)
 	}
 	if (sscanf(line, "copy %u", &count) == 1)
 		return bench_copy(count, result);
+	if (!strcmp(strim(line), "busy"))
+		return bench_busy(result);
 	return -EINVAL;
 }
 
