@@ -188,7 +188,7 @@ static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 	if (gap) {
 		s->gap = true;
 		s->gap_reason = VAIO_RW_GAP_LINK;
-	} else if (!s->history.now.stretch) {
+	} else if (!s->history.now.stretch && seqmap_ring(&w->run->map, epoch, wire)) {
 		/* The end of the resync was durable, and nobody heard of it. */
 		w->run->gap_since_ns = 0;
 	}

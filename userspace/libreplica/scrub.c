@@ -9,6 +9,7 @@
 
 struct scrub {
 	struct vr_store *st;
+	struct vr_view *view;
 	void (*found)(void *arg, const char *text);
 	void *arg;
 	int faults;
@@ -84,6 +85,31 @@ static void scrub_index(struct scrub *s)
 	pthread_mutex_unlock(&s->st->lock);
 }
 
+/*
+ * Reads a cell of the base. One that is being written, or was when an apply was cut, may be wrong: then it counts as
+ * what whoever reads there gets.
+ */
+static int check_cell(struct scrub *s, const struct vr_member *m, struct vr_base *b, uint64_t cell, void *buf, size_t len,
+		      struct vr_err *e)
+{
+	bool wrong, applying, base_only;
+	int err = vr_base_read(b, cell, buf, len, &wrong, e);
+
+	if (err || !wrong)
+		return err;
+	pthread_mutex_lock(&s->st->lock);
+	applying = s->st->super->base_from < s->st->super->base.now.last_seq;
+	pthread_mutex_unlock(&s->st->lock);
+	if (applying)
+		return vr_view_cell(s->view, m, cell, buf, len, true, &base_only, e);
+	/* An apply may have ended just now. */
+	err = vr_base_read(b, cell, buf, len, &wrong, e);
+	if (!err && wrong)
+		err = vr_fail(e, -EIO, "base of member %u: the checksum of %" PRIu64 "+%zu is wrong", m->number,
+			      cell << VAIO_RS_CELL_SHIFT, len);
+	return err;
+}
+
 static void scrub_base(struct scrub *s, const struct vr_member *m)
 {
 	uint8_t *buf = malloc(VAIO_RS_CELL);
@@ -101,15 +127,10 @@ static void scrub_base(struct scrub *s, const struct vr_member *m)
 	}
 	for (uint64_t at = 0; !err && at < end; at += VAIO_RS_CELL) {
 		size_t len = m->size - at < VAIO_RS_CELL ? (size_t)(m->size - at) : VAIO_RS_CELL;
-		bool wrong;
 
 		passed(s, len);
-		if (vr_base_read(b, at >> VAIO_RS_CELL_SHIFT, buf, len, &wrong, &e)) {
+		if (check_cell(s, m, b, at >> VAIO_RS_CELL_SHIFT, buf, len, &e))
 			fault(s, &e);
-		} else if (wrong) {
-			vr_fail(&e, 0, "base of member %u: the checksum of %" PRIu64 "+%zu is wrong", m->number, at, len);
-			fault(s, &e);
-		}
 	}
 	if (!err)
 		vr_base_close(b);
@@ -127,6 +148,7 @@ int vr_store_scrub(struct vr_store *st, void (*found)(void *arg, const char *tex
 	err = vr_view_open(st, st->durable.last_seq, &v, e);
 	if (err)
 		return err;
+	s.view = v;
 	s.total = vr_journal_bytes(st);
 	for (unsigned int i = 0; i < st->super->base.nr_members; i++)
 		if (!st->super->base.members[i].removed)

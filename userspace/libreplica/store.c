@@ -510,6 +510,9 @@ static int sync_newest(struct vr_store *st, struct vr_err *e)
 
 	if (!err) {
 		err = st->io->ops->sync(s->file);
+		/* Where nothing can be written nothing waits to be. */
+		if (err == -EINVAL || err == -EROFS)
+			err = 0;
 		if (err)
 			vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
 	}

@@ -250,7 +250,7 @@ static int replica_step(const struct vaioctl_cmd *cmd, const struct vaioctl_args
 	printf("%s  %s\n", replica_text(g, "name"), replica_text(g, "failover"));
 	if (!strcmp(cmd->verb, "failover"))
 		printf("the point is held as name:failover; to start the guest on it:\n"
-		       "  vaioctl replica export %s --point name:failover --scratch DIR --scratch-max SIZE --keep NAME\n",
+		       "  vaioctl replica export %s --point name:failover --scratch DIR --scratch-max SIZE --keep --name NAME\n",
 		       a->operand[0]);
 	if (!strcmp(cmd->verb, "commit"))
 		printf("the source goes on when its agent.conf has, for this group:\n  generation = %s:%" PRIu64 ":%" PRIu64 "\n",
