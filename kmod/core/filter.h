@@ -510,6 +510,50 @@ static inline void vaio_io_restore(struct vaio_io *io, struct bio *prev)
 	io->bio = prev;
 }
 
+/**
+ * struct vaio_payload - where the payload of an io was before it was exchanged
+ * @vecs: table of the io's bio; NULL: the slot's own mark that it exchanged none
+ * @iter: position in it
+ */
+struct vaio_payload {
+	struct bio_vec		*vecs;
+	struct bvec_iter	iter;
+};
+
+/**
+ * vaio_io_exchange_payload - put other pages in an io's place, from submit() on
+ * @io: the io, owned by the caller, on its way down; it has data
+ * @vec: the same number of bytes, in adjacent pages. The slot's own, as the pages
+ *	are, until complete().
+ * @prev: gets what was there, to be kept in the slot's per-io state
+ *
+ * As vaio_io_substitute() for a slot that has all of the payload in one piece, and
+ * much cheaper: the bio that goes down is the same, with another table of pages.
+ * The table that it had, which it may share with the submitter's bio, is not
+ * touched.
+ *
+ * complete() of the same slot, which must ask for this kind, takes the pages out
+ * again with vaio_io_restore_payload(). At most once a slot and io.
+ */
+static inline void vaio_io_exchange_payload(struct vaio_io *io, struct bio_vec *vec,
+					    struct vaio_payload *prev)
+{
+	struct bio *bio = io->bio;
+
+	prev->vecs = bio->bi_io_vec;
+	prev->iter = bio->bi_iter;
+	bio->bi_io_vec = vec;
+	bio->bi_iter.bi_idx = 0;
+	bio->bi_iter.bi_bvec_done = 0;
+}
+
+/* The bio is as it was when it was exchanged, at its old place and not yet processed. */
+static inline void vaio_io_restore_payload(struct vaio_io *io, const struct vaio_payload *prev)
+{
+	io->bio->bi_io_vec = prev->vecs;
+	io->bio->bi_iter = prev->iter;
+}
+
 /* --- flushes ------------------------------------------------------------ */
 
 /**

@@ -674,6 +674,112 @@ static void polling_ends_where_map_ends(struct kunit *test)
 	fx_device_end(fx, BLK_STS_OK);
 }
 
+/* --- another payload ------------------------------------------------------------------ */
+
+static void expect_own_payload(struct kunit *test, struct fx_io *fio)
+{
+	KUNIT_EXPECT_PTR_EQ(test, fx_vaio_io(fio)->bio, &fio->clone);
+	KUNIT_EXPECT_PTR_EQ(test, fio->clone.bi_io_vec, &fio->vecs[0]);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_idx, FX_VECS - 1);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_bvec_done, FX_VEC_DONE);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_size, 4096);
+}
+
+/* The clone itself goes down, as if nothing had been done, and is as it was when it is back. */
+static void another_payload_goes_down_in_the_clone(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_slot *r = fx->slot[VAIO_CLASS_REPLICATION];
+	struct fx_io *fio;
+
+	r->submit = FX_EXCHANGE;
+	fio = fx_start(fx, REQ_OP_WRITE | REQ_FUA | REQ_POLLED, 4096);
+	KUNIT_EXPECT_EQ(test, fio->map, DM_MAPIO_REMAPPED);
+	KUNIT_ASSERT_PTR_EQ(test, fx->sent[0], &fio->clone);
+	KUNIT_EXPECT_PTR_EQ(test, fio->clone.bi_io_vec, &r->vec);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_idx, 0);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_bvec_done, 0);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_size, 4096);
+	KUNIT_EXPECT_EQ(test, fio->clone.bi_iter.bi_sector, 1064);
+	KUNIT_EXPECT_TRUE(test, fio->clone.bi_opf & REQ_POLLED);
+	/* the device moves it to its end */
+	fio->clone.bi_iter.bi_size = 0;
+	fio->clone.bi_iter.bi_idx = 1;
+	fx_device_end(fx, BLK_STS_MEDIUM);
+	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+	EXPECT_STATUS(test, fio->status, BLK_STS_MEDIUM);
+	expect_own_payload(test, fio);
+}
+
+static void another_payload_is_substituted_below(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_slot *r = fx->slot[VAIO_CLASS_REPLICATION];
+	struct fx_slot *e = fx->slot[VAIO_CLASS_ENCRYPTION];
+	struct fx_io *fio;
+
+	r->submit = FX_EXCHANGE;
+	e->submit = FX_SUBSTITUTE;
+	fio = fx_start(fx, REQ_OP_WRITE, 4096);
+	KUNIT_ASSERT_PTR_EQ(test, fx->sent[0], &e->sub);
+	KUNIT_EXPECT_PTR_EQ(test, e->prev, &fio->clone);
+	KUNIT_EXPECT_PTR_EQ(test, fio->clone.bi_io_vec, &r->vec);
+	fx_device_end(fx, BLK_STS_OK);
+	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+	expect_own_payload(test, fio);
+}
+
+/* In a bio that a slot above has put there. */
+static void another_payload_in_a_substitute(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_slot *i = fx->slot[VAIO_CLASS_INSPECTION];
+	struct fx_slot *r = fx->slot[VAIO_CLASS_REPLICATION];
+	struct fx_io *fio;
+
+	i->submit = FX_SUBSTITUTE;
+	r->submit = FX_EXCHANGE;
+	fio = fx_start(fx, REQ_OP_WRITE, 4096);
+	KUNIT_ASSERT_PTR_EQ(test, fx->sent[0], &i->sub);
+	KUNIT_EXPECT_PTR_EQ(test, i->sub.bi_io_vec, &r->vec);
+	fx_device_end(fx, BLK_STS_OK);
+	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+	KUNIT_EXPECT_NULL(test, i->sub.bi_io_vec);
+	expect_own_payload(test, fio);
+}
+
+static void the_payload_comes_back_when_a_lower_slot_ends_the_io(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_io *fio;
+
+	fx->slot[VAIO_CLASS_REPLICATION]->submit = FX_EXCHANGE;
+	fx->slot[VAIO_CLASS_QOS]->submit = FX_FAIL;
+	fio = fx_start(fx, REQ_OP_WRITE, 4096);
+	FX_EXPECT_LOG(fx, "I> R> C> Q> <C <R <I .");
+	expect_own_payload(test, fio);
+}
+
+static void another_payload_is_deferred_below(struct kunit *test)
+{
+	struct fx *fx = full_stack(test);
+	struct fx_slot *r = fx->slot[VAIO_CLASS_REPLICATION];
+	struct fx_slot *q = fx->slot[VAIO_CLASS_QOS];
+	struct fx_io *fio;
+
+	r->submit = FX_EXCHANGE;
+	q->submit = FX_PACED;
+	q->complete = FX_ORDERED;
+	fio = fx_start(fx, REQ_OP_WRITE, 4096);
+	fx_continue(q);
+	KUNIT_ASSERT_PTR_EQ(test, fx->sent[0], &fio->clone);
+	KUNIT_EXPECT_PTR_EQ(test, fio->clone.bi_io_vec, &r->vec);
+	fx_device_end(fx, BLK_STS_OK);
+	fx_continue(q);
+	FX_EXPECT_LOG(fx, "I> R> C> Q> E> | <E <Q <C <R <I .");
+	expect_own_payload(test, fio);
+}
+
 /* --- own I/O -------------------------------------------------------------------------- */
 
 static struct fx *own_stack(struct kunit *test)
@@ -862,6 +968,11 @@ static struct kunit_case io_cases[] = {
 	KUNIT_CASE(two_substitutes_in_one_stack),
 	KUNIT_CASE(a_substitute_is_taken_out_when_a_lower_slot_ends_the_io),
 	KUNIT_CASE(a_substitute_is_deferred_below),
+	KUNIT_CASE(another_payload_goes_down_in_the_clone),
+	KUNIT_CASE(another_payload_is_substituted_below),
+	KUNIT_CASE(another_payload_in_a_substitute),
+	KUNIT_CASE(the_payload_comes_back_when_a_lower_slot_ends_the_io),
+	KUNIT_CASE(another_payload_is_deferred_below),
 	KUNIT_CASE(polling_ends_where_map_ends),
 	KUNIT_CASE_SLOW(own_bios_are_seen_below_only),
 	KUNIT_CASE_SLOW(own_bios_meet_every_verdict),

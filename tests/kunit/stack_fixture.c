@@ -110,9 +110,11 @@ static void clone_end_io(struct bio *bio)
 static void io_init(struct fx_io *fio, struct fx *fx, blk_opf_t opf, unsigned int bytes)
 {
 	fio->fx = fx;
-	bio_init(&fio->clone, fx->gd->part0, NULL, 0, opf);
+	bio_init(&fio->clone, fx->gd->part0, fio->vecs, 0, opf);
 	fio->clone.bi_iter.bi_sector = 64;
 	fio->clone.bi_iter.bi_size = bytes;
+	fio->clone.bi_iter.bi_idx = FX_VECS - 1;
+	fio->clone.bi_iter.bi_bvec_done = FX_VEC_DONE;
 	fio->clone.bi_end_io = clone_end_io;
 	memset(fio->io, 0xa5, sizeof(fio->io));
 }
@@ -215,6 +217,10 @@ static enum vaio_verdict act(struct fx_slot *s, struct vaio_io *io, enum fx_act 
 		s->sub.bi_iter.bi_size = io->len;
 		s->prev = vaio_io_substitute(io, &s->sub);
 		return VAIO_PASS;
+	case FX_EXCHANGE:
+		bvec_set_page(&s->vec, NULL, io->len, 512);
+		vaio_io_exchange_payload(io, &s->vec, &s->payload);
+		return VAIO_PASS;
 	case FX_STATUS:
 		io->status = s->status;
 		return VAIO_PASS;
@@ -257,6 +263,11 @@ static enum vaio_verdict fx_complete_hook(struct vaio_slot *slot, struct vaio_io
 			fx_note(s->fx, "NOT-MY-BIO");
 		vaio_io_restore(io, s->prev);
 		bio_uninit(&s->sub);
+	}
+	if (s->submit == FX_EXCHANGE) {
+		if (io->bio->bi_io_vec != &s->vec)
+			fx_note(s->fx, "NOT-MY-PAGE");
+		vaio_io_restore_payload(io, &s->payload);
 	}
 	return act(s, io, s->complete, false);
 }

@@ -30,6 +30,7 @@ enum fx_act {
 	FX_END,			/* defer, and end before the hook returns */
 	FX_THREAD,		/* defer; another thread takes it to its very end before the hook returns */
 	FX_SUBSTITUTE,		/* put a bio of the slot's own in its place; complete() restores */
+	FX_EXCHANGE,		/* put a page of the slot's own in its place; complete() restores */
 	FX_STATUS,		/* complete(): change the status */
 };
 
@@ -43,6 +44,8 @@ struct fx;
  * @seen: status of the io that complete() saw last
  * @sub: bio for FX_SUBSTITUTE
  * @prev: what it replaced
+ * @vec: table for FX_EXCHANGE; the page need not be there
+ * @payload: what it replaced
  */
 struct fx_slot {
 	struct vaio_slot	slot;
@@ -55,9 +58,13 @@ struct fx_slot {
 	blk_status_t		seen;
 	struct bio		sub;
 	struct bio		*prev;
+	struct bio_vec		vec;
+	struct vaio_payload	payload;
 };
 
 #define FX_STATE	40	/* bytes of per-io state of each slot */
+#define FX_VECS		4
+#define FX_VEC_DONE	1024
 
 /*
  * struct fx_io - an io as device-mapper makes them: its data, then the clone
@@ -67,6 +74,8 @@ struct fx_slot {
  * @ret: what the last end_io() answered
  * @status: it ended with
  * @vanish: free its memory the moment it ends
+ * @vecs: the clone's table, which it shares with the submitter's bio; nobody reads it.
+ *	The clone begins in the last entry, FX_VEC_DONE behind its begin.
  */
 struct fx_io {
 	struct fx	*fx;
@@ -75,6 +84,7 @@ struct fx_io {
 	int		map;
 	int		ret;
 	blk_status_t	status;
+	struct bio_vec	vecs[FX_VECS];
 	struct bio	clone;
 	u8		io[sizeof(struct vaio_io) + VAIO_MAX_SLOTS * (FX_STATE + 64)] __aligned(16);
 };
