@@ -93,20 +93,6 @@ static int alloc_memory(struct repl_group *g)
 	return 0;
 }
 
-struct page *repl_group_page(const struct repl_group *g, u64 pos, unsigned int *offset)
-{
-	struct page *page = g->chunk[pos / VAIO_REPL_CHUNK];
-
-	*offset = offset_in_page(pos);
-	return page + ((pos & (VAIO_REPL_CHUNK - 1)) >> PAGE_SHIFT);
-}
-
-/* A payload's place in memory; it never leaves its chunk. */
-void *repl_group_data(const struct repl_group *g, u64 pos)
-{
-	return page_address(g->chunk[pos / VAIO_REPL_CHUNK]) + (pos & (VAIO_REPL_CHUNK - 1));
-}
-
 u64 repl_group_slot_pos(const struct repl_group *g, u32 slot)
 {
 	return g->ring.bytes + (u64)slot * VAIO_REPL_SLOT;
@@ -350,58 +336,17 @@ const char *repl_state_name(enum vaio_repl_state state)
 	return state_names[state];
 }
 
-/**
- * repl_fill_record - what a new record says, for the kernel and for the agent
- * @g: the group, locked
- * @seq: of the record
- * @member: index, or REPL_NO_MEMBER
- * @sector: of the range, 512-byte units
- * @sectors: of the range
- * @data: place of the payload, bytes
- * @data_len: its length, bytes
- * @aux: see the type
- * @flags: VAIO_REPL_F_*
- */
-void repl_fill_record(struct repl_group *g, u64 seq, u16 member, u64 sector, u64 sectors, u64 data,
-		      u32 data_len, u64 aux, u8 flags)
+/* The first record that waits for the agent: the watchdog's time begins. */
+void repl_backlog_begins(struct repl_group *g)
 {
-	struct vaio_repl_desc *desc = ring_desc(&g->ring, seq);
-	struct repl_rec *rec = ring_rec(&g->ring, seq);
-
-	rec->member = member;
-	rec->first = sector;
-	rec->sectors = sectors;
-	rec->mono_ns = ktime_get_ns();
-	desc->seq = seq;
-	desc->type = rec->type;
-	desc->flags = flags;
-	desc->member = member;
-	desc->data_len = data_len;
-	desc->offset = sector << SECTOR_SHIFT;
-	desc->length = sectors << SECTOR_SHIFT;
-	desc->data = data;
-	desc->mono_ns = rec->mono_ns;
-	desc->real_ns = ktime_to_ns(ktime_mono_to_real(rec->mono_ns));
-	desc->aux = aux;
-	g->counters.records++;
-	g->counters.bytes += data_len;
-	if (ring_backlog(&g->ring) == 1) {
-		/* the watchdog's time begins */
-		g->backlog_since = jiffies;
-		repl_watch(g);
-	}
+	g->backlog_since = jiffies;
+	repl_watch(g);
 }
 
-/* Makes visible what became so since @before was the last one, and wakes the agent. */
-void repl_published(struct repl_group *g, u64 before)
+/* The agent asked to be told. */
+void repl_wake_agent(struct repl_group *g)
 {
-	u64 published = g->ring.published, wake;
-
-	smp_store_release(&g->control->published, published);
-	/* pairs with the agent's barrier between storing wake_seq and looking again */
-	smp_mb();
-	wake = READ_ONCE(g->hints->wake_seq);
-	if (wake > before && wake <= published && g->eventfd)
+	if (g->eventfd)
 		vaio_eventfd_signal(g->eventfd);
 }
 

@@ -63,18 +63,6 @@ void intent_grow(struct repl_intent *ti, struct repl_intent *new)
 }
 VAIO_EXPORT_FOR_KUNIT(intent_grow);
 
-static u32 extent_of(u64 sector)
-{
-	return sector >> REPL_INTENT_SHIFT;
-}
-
-static struct repl_extent *lookup(const struct repl_intent *ti, u32 extent)
-{
-	u16 at = ti->index[extent];
-
-	return at ? &ti->slot[at - 1] : NULL;
-}
-
 static void touch(struct repl_intent *ti, u32 extent)
 {
 	u32 page = extent / VAIO_SC_PAGE_BITS;
@@ -101,7 +89,7 @@ static void warm(struct repl_intent *ti, u32 extent)
 
 int intent_enter(struct repl_intent *ti, u64 sector, u64 sectors)
 {
-	u32 first = extent_of(sector), last = extent_of(sector + sectors - 1), i, cold = 0;
+	u32 first = intent_extent(sector), last = intent_extent(sector + sectors - 1), i, cold = 0;
 	struct repl_extent *e;
 	int wait = 0;
 
@@ -112,7 +100,7 @@ int intent_enter(struct repl_intent *ti, u64 sector, u64 sectors)
 	for (i = first; i <= last; i++) {
 		if (unlikely(!ti->index[i]))
 			warm(ti, i);
-		e = lookup(ti, i);
+		e = intent_lookup(ti, i);
 		e->writes++;
 		e->uses++;
 		if (e->state != REPL_I_HOT)
@@ -124,27 +112,14 @@ VAIO_EXPORT_FOR_KUNIT(intent_enter);
 
 bool intent_warm(const struct repl_intent *ti, u64 sector, u64 sectors)
 {
-	u32 last = extent_of(sector + sectors - 1), i;
+	u32 last = intent_extent(sector + sectors - 1), i;
 
-	for (i = extent_of(sector); i <= last; i++)
+	for (i = intent_extent(sector); i <= last; i++)
 		if (!ti->index[i])
 			return false;
 	return true;
 }
 VAIO_EXPORT_FOR_KUNIT(intent_warm);
-
-void intent_leave(struct repl_intent *ti, u64 sector, u64 sectors, u64 seq)
-{
-	u32 last = extent_of(sector + sectors - 1), i;
-
-	for (i = extent_of(sector); i <= last; i++) {
-		struct repl_extent *e = lookup(ti, i);
-
-		e->writes--;
-		e->seq = max(e->seq, seq);
-	}
-}
-VAIO_EXPORT_FOR_KUNIT(intent_leave);
 
 bool intent_write_begin(struct repl_intent *ti)
 {

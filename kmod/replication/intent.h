@@ -16,6 +16,8 @@
 #ifndef _VAIO_REPL_INTENT_H
 #define _VAIO_REPL_INTENT_H
 
+#include <linux/compiler.h>
+#include <linux/minmax.h>
 #include <linux/types.h>
 #include "track.h"
 
@@ -77,6 +79,39 @@ void intent_free(struct repl_intent *ti);
 /* Makes @new, freshly initialised with the same cap, the content of @ti. */
 void intent_grow(struct repl_intent *ti, struct repl_intent *new);
 
+static inline u32 intent_extent(u64 sector)
+{
+	return sector >> REPL_INTENT_SHIFT;
+}
+
+/* NULL: it is cold */
+static inline struct repl_extent *intent_lookup(const struct repl_intent *ti, u32 extent)
+{
+	u16 at = ti->index[extent];
+
+	return likely(at) ? &ti->slot[at - 1] : NULL;
+}
+
+/**
+ * intent_enter_hot - a write begins, if nothing has to be done for it
+ *
+ * Return: true: it lies in one extent, that one is hot, and the write is counted
+ * there. False: nothing is counted, intent_enter() knows more.
+ */
+static inline bool intent_enter_hot(struct repl_intent *ti, u64 sector, u64 sectors)
+{
+	struct repl_extent *e;
+
+	if (unlikely(intent_extent(sector) != intent_extent(sector + sectors - 1)))
+		return false;
+	e = intent_lookup(ti, intent_extent(sector));
+	if (unlikely(!e || e->state != REPL_I_HOT))
+		return false;
+	e->writes++;
+	e->uses++;
+	return true;
+}
+
 /**
  * intent_enter - a write begins
  *
@@ -86,8 +121,20 @@ void intent_grow(struct repl_intent *ti, struct repl_intent *new);
 int intent_enter(struct repl_intent *ti, u64 sector, u64 sectors);
 /* Would it need no slot? */
 bool intent_warm(const struct repl_intent *ti, u64 sector, u64 sectors);
-/* It has ended; @seq: of its record, 0 for none. */
-void intent_leave(struct repl_intent *ti, u64 sector, u64 sectors, u64 seq);
+
+/* A write has ended; @seq: of its record, 0 for none. */
+static inline void intent_leave(struct repl_intent *ti, u64 sector, u64 sectors, u64 seq)
+{
+	u32 last = intent_extent(sector + sectors - 1), i;
+
+	for (i = intent_extent(sector); i <= last; i++) {
+		/* it was counted here, so the extent is not cold */
+		struct repl_extent *e = &ti->slot[ti->index[i] - 1];
+
+		e->writes--;
+		e->seq = max(e->seq, seq);
+	}
+}
 
 /* New extents become writing. True when there are any. */
 bool intent_write_begin(struct repl_intent *ti);

@@ -39,14 +39,6 @@ void repl_unlisted(struct repl_io *r)
 	vaio_io_defer_again(r->io, VAIO_ORDERED);
 }
 
-/* A write's record is nothing to it any more. */
-static void uncapture(struct repl_member *m)
-{
-	m->captured--;
-	if (m->leaving && !m->captured)
-		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
-}
-
 /* A write that waited for the replica goes on without it. */
 static void waiter_alone(struct repl_io *r)
 {
@@ -112,7 +104,7 @@ static void give_up(struct repl_group *g, u64 seq)
 		return;
 	rec->waiter = NULL;
 	g->waiters--;
-	uncapture(m);
+	repl_uncapture(m);
 	if (repl_tracks(g))
 		waiter_alone(r);
 	else
@@ -300,7 +292,7 @@ static void take_waiting(struct repl_group *g, struct repl_member *m, struct lis
 			continue;
 		rec->waiter = NULL;
 		g->waiters--;
-		uncapture(r->m);
+		repl_uncapture(r->m);
 		repl_unlisted(r);
 		list_add_tail(&r->range.entry, taken);
 	}
@@ -472,10 +464,10 @@ void repl_agent_gone(struct repl_group *g, const char *why)
 	spin_unlock_irq(&g->lock);
 }
 
-/* One record is durable on the replica. */
-static void acknowledge_one(struct repl_group *g, u64 seq, struct list_head *done)
+/* A record is durable on the replica that was a read of the resync, or has a write waiting. */
+static noinline void acknowledge_more(struct repl_group *g, struct repl_rec *rec,
+				      struct list_head *done)
 {
-	struct repl_rec *rec = ring_rec(&g->ring, seq);
 	struct repl_member *m = rec->member < VAIO_REPL_MEMBERS ? g->member[rec->member] : NULL;
 	struct repl_io *r = rec->waiter;
 
@@ -494,10 +486,19 @@ static void acknowledge_one(struct repl_group *g, u64 seq, struct list_head *don
 	if (r) {
 		rec->waiter = NULL;
 		g->waiters--;
-		uncapture(r->m);
+		repl_uncapture(r->m);
 		repl_unlisted(r);
 		list_add_tail(&r->range.entry, done);
 	}
+}
+
+/* One record is durable on the replica. */
+static inline void acknowledge_one(struct repl_group *g, u64 seq, struct list_head *done)
+{
+	struct repl_rec *rec = ring_rec(&g->ring, seq);
+
+	if (unlikely(rec->slot != REPL_NO_SLOT) || unlikely(rec->waiter))
+		acknowledge_more(g, rec, done);
 }
 
 static void drop_spilled(struct repl_group *g)

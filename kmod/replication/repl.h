@@ -42,6 +42,8 @@
 #include <linux/bvec.h>
 #include <linux/eventfd.h>
 #include <linux/kref.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
@@ -294,6 +296,7 @@ struct repl_pick {
 #define REPL_PICKS	256
 
 enum repl_step {
+	REPL_STEP_RANGE,
 	REPL_STEP_INTENT,
 	REPL_STEP_APPEND,
 	REPL_STEP_GO,
@@ -305,11 +308,11 @@ enum repl_step {
  * @seq: of its record, 0: none
  * @data: of its payload in the ring
  * @since_ns: when it began to wait for the replica, 0: it does not
- * @step: what comes next
+ * @step: enum repl_step: what comes next; while it is on a list
  * @deferred: the framework knows that it waits
- * @ranged: it has entered the overlap tree
  * @intent: it is counted in its extents
- * @prev: what @bio stands in for
+ * @vec: its payload in the ring, which goes down
+ * @guest: the payload that came; @guest.vecs NULL: it was not exchanged
  */
 struct repl_io {
 	struct repl_range	range;
@@ -321,9 +324,8 @@ struct repl_io {
 	u8			step;
 	bool			deferred;
 	bool			intent;
-	struct bio		*prev;
-	struct bio		bio;
 	struct bio_vec		vec;
+	struct vaio_payload	guest;
 };
 
 /* What a table says. */
@@ -349,14 +351,11 @@ int repl_group_delete(const char *name, char **error);
 void repl_group_change(struct repl_group *g, const struct repl_props *props);
 void repl_group_put(struct repl_group *g);
 void repl_groups_exit(void);
-void *repl_group_data(const struct repl_group *g, u64 pos);
-struct page *repl_group_page(const struct repl_group *g, u64 pos, unsigned int *offset);
 u64 repl_group_slot_pos(const struct repl_group *g, u32 slot);
 /* group->lock held */
-void repl_fill_record(struct repl_group *g, u64 seq, u16 member, u64 sector, u64 sectors, u64 data,
-		      u32 data_len, u64 aux, u8 flags);
 int repl_control(struct repl_group *g, u8 type, u16 member, u64 aux);
-void repl_published(struct repl_group *g, u64 before);
+void repl_backlog_begins(struct repl_group *g);
+void repl_wake_agent(struct repl_group *g);
 void repl_changed(struct repl_group *g);
 void repl_update_state(struct repl_group *g);
 int repl_mark(struct repl_group *g, const char *name, u64 *seq);	/* takes group->lock */
@@ -439,5 +438,101 @@ int repl_chardev_init(void);
 void repl_chardev_exit(void);
 int repl_netlink_init(void);
 void repl_netlink_exit(void);
+
+/* --- what every write needs ------------------------------------------------------ */
+
+/*
+ * The group of a disk whose lock is held, NULL for none. It stays until
+ * repl_group_drop(), and so long interrupts stay off too: that keeps it as an RCU
+ * read lock does, and costs nothing. With PREEMPT_RT they are not off at all.
+ */
+static inline struct repl_group *repl_group_get(struct repl_member *m)
+{
+	struct repl_group *g = rcu_dereference_protected(m->group, lockdep_is_held(&m->lock));
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && g)
+		rcu_read_lock();
+	return g;
+}
+
+static inline void repl_group_drop(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_unlock();
+}
+
+/* A write's record is nothing to it any more. group->lock held */
+static inline void repl_uncapture(struct repl_member *m)
+{
+	m->captured--;
+	if (unlikely(m->leaving) && !m->captured)
+		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+}
+
+static inline struct page *repl_group_page(const struct repl_group *g, u64 pos, unsigned int *offset)
+{
+	*offset = offset_in_page(pos);
+	return g->chunk[pos / VAIO_REPL_CHUNK] + ((pos & (VAIO_REPL_CHUNK - 1)) >> PAGE_SHIFT);
+}
+
+/* A payload's place in memory; it never leaves its chunk. */
+static inline void *repl_group_data(const struct repl_group *g, u64 pos)
+{
+	return page_address(g->chunk[pos / VAIO_REPL_CHUNK]) + (pos & (VAIO_REPL_CHUNK - 1));
+}
+
+/**
+ * repl_fill_record - what a new record says, for the kernel and for the agent
+ * @g: the group, locked
+ * @seq: of the record
+ * @member: index, or REPL_NO_MEMBER
+ * @sector: of the range, 512-byte units
+ * @sectors: of the range
+ * @data: place of the payload, bytes
+ * @data_len: its length, bytes
+ * @aux: see the type
+ * @flags: VAIO_REPL_F_*
+ */
+static inline void repl_fill_record(struct repl_group *g, u64 seq, u16 member, u64 sector,
+				    u64 sectors, u64 data, u32 data_len, u64 aux, u8 flags)
+{
+	struct vaio_repl_desc *desc = ring_desc(&g->ring, seq);
+	struct repl_rec *rec = ring_rec(&g->ring, seq);
+	/* read under the lock, so that time goes with the sequence */
+	ktime_t now = ktime_get();
+
+	rec->member = member;
+	rec->first = sector;
+	rec->sectors = sectors;
+	rec->mono_ns = ktime_to_ns(now);
+	desc->seq = seq;
+	desc->type = rec->type;
+	desc->flags = flags;
+	desc->member = member;
+	desc->data_len = data_len;
+	desc->offset = sector << SECTOR_SHIFT;
+	desc->length = sectors << SECTOR_SHIFT;
+	desc->data = data;
+	desc->mono_ns = ktime_to_ns(now);
+	desc->real_ns = ktime_to_ns(ktime_mono_to_real(now));
+	desc->aux = aux;
+	g->counters.records++;
+	g->counters.bytes += data_len;
+	if (unlikely(ring_backlog(&g->ring) == 1))
+		repl_backlog_begins(g);
+}
+
+/* Makes visible what became so since @before was the last one, and wakes the agent. Locked. */
+static inline void repl_published(struct repl_group *g, u64 before)
+{
+	u64 published = g->ring.published, wake;
+
+	smp_store_release(&g->control->published, published);
+	/* pairs with the agent's barrier between storing wake_seq and looking again */
+	smp_mb();
+	wake = READ_ONCE(g->hints->wake_seq);
+	if (unlikely(wake > before && wake <= published))
+		repl_wake_agent(g);
+}
 
 #endif /* _VAIO_REPL_H */

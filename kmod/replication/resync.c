@@ -50,8 +50,10 @@ static void release_range(struct repl_op *op)
 	LIST_HEAD(granted);
 
 	spin_lock_irq(&m->lock);
-	overlap_leave(&m->overlap, &op->range, &granted);
-	repl_granted(m, &granted);
+	if (overlap_leave(&m->overlap, &op->range)) {
+		overlap_grant(&m->overlap, &op->range, &granted);
+		repl_granted(m, &granted);
+	}
 	op->busy = false;
 	if (m->leaving)
 		queue_work(queue_of(m), &m->sidecar_work);

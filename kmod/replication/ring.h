@@ -19,7 +19,11 @@
 #ifndef _VAIO_REPL_RING_H
 #define _VAIO_REPL_RING_H
 
+#include <linux/align.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/types.h>
 #include <linux/vaio-replication.h>
 
@@ -67,6 +71,7 @@ struct repl_rec {
  * @abandoned: highest that was given up
  * @retired: highest whose space is free
  * @head: position where the next payload goes
+ * @lap: position, not above @head, that is the begin of the data area
  * @tail: position of the oldest payload
  * @promised: descriptors that were promised to resync reads
  * @rec: @nr of them
@@ -82,6 +87,7 @@ struct repl_ring {
 	u64			abandoned;
 	u64			retired;
 	u64			head;
+	u64			lap;
 	u64			tail;
 	u32			promised;
 	struct repl_rec		*rec;
@@ -113,6 +119,25 @@ static inline u64 ring_backlog(const struct repl_ring *ring)
 	return ring->next - 1 - ring->durable;
 }
 
+static inline u32 ring_free_descs(const struct repl_ring *ring)
+{
+	return ring->nr - (u32)(ring->next - 1 - ring->retired) - ring->promised;
+}
+
+/* Inside: there is a descriptor. */
+static inline u64 ring_new_record(struct repl_ring *ring, u8 type)
+{
+	u64 seq = ring->next++;
+	struct repl_rec *rec = ring_rec(ring, seq);
+
+	rec->end = ring->head;
+	rec->waiter = NULL;
+	rec->slot = REPL_NO_SLOT;
+	rec->type = type;
+	rec->flags = 0;
+	return seq;
+}
+
 /**
  * ring_append - a record at the end, with room for its payload
  * @ring: the ring
@@ -125,7 +150,33 @@ static inline u64 ring_backlog(const struct repl_ring *ring)
  * The record is neither ready nor done locally. The caller fills in the rest of
  * its struct repl_rec and its descriptor. Return: 0 or -ENOSPC.
  */
-int ring_append(struct repl_ring *ring, u8 type, u32 len, u32 align, u64 *seq, u64 *pos);
+static inline int ring_append(struct repl_ring *ring, u8 type, u32 len, u32 align, u64 *seq,
+			      u64 *pos)
+{
+	u64 begin, place = 0;
+
+	if (unlikely(ring_free_descs(ring) <= (len ? REPL_RING_SPARE : 0)))
+		return -ENOSPC;
+	if (len) {
+		/* with nothing in it, the largest payload fits */
+		if (unlikely(ring->retired == ring->next - 1))
+			ring->head = ring->tail = ALIGN(ring->head, (u64)ring->chunk);
+		begin = ALIGN(ring->head, (u64)align);
+		if (unlikely((begin & (ring->chunk - 1)) + len > ring->chunk))
+			begin = ALIGN(begin, (u64)ring->chunk);
+		if (unlikely(begin + len - ring->tail > ring->bytes))
+			return -ENOSPC;
+		ring->head = begin + len;
+		place = begin - ring->lap;
+		while (unlikely(place >= ring->bytes)) {
+			ring->lap += ring->bytes;
+			place -= ring->bytes;
+		}
+	}
+	*seq = ring_new_record(ring, type);
+	*pos = place;
+	return 0;
+}
 
 /* A descriptor for a later ring_append_promised(). -ENOSPC */
 int ring_promise(struct repl_ring *ring);
@@ -133,13 +184,34 @@ void ring_promise_drop(struct repl_ring *ring);
 /* Cannot fail. The record has no payload in the shared data area. */
 u64 ring_append_promised(struct repl_ring *ring, u8 type);
 
-/* Both return true when records became visible. */
-bool ring_ready(struct repl_ring *ring, u64 seq);
+/**
+ * ring_ready - a record may become visible
+ * @ring: the ring
+ * @seq: of the record
+ *
+ * What is visible ends at a record that is not ready, so only this one's turn can
+ * have come. Return: true when records became visible, this one and perhaps more.
+ */
+static inline bool ring_ready(struct repl_ring *ring, u64 seq)
+{
+	ring_rec(ring, seq)->flags |= REPL_R_READY;
+	if (unlikely(seq != ring->published + 1))
+		return false;
+	do
+		ring->published++;
+	while (ring->published + 1 < ring->next &&
+	       (ring_rec(ring, ring->published + 1)->flags & REPL_R_READY));
+	return true;
+}
+
 /* A record that is not visible yet becomes VOID; false when it is visible already. */
 bool ring_void(struct repl_ring *ring, u64 seq);
 
 /* The local I/O of a record is done. */
-void ring_local_done(struct repl_ring *ring, u64 seq);
+static inline void ring_local_done(struct repl_ring *ring, u64 seq)
+{
+	ring_rec(ring, seq)->flags |= REPL_R_LOCAL;
+}
 
 /**
  * ring_acknowledge - take the next record that @upto covers
@@ -149,12 +221,32 @@ void ring_local_done(struct repl_ring *ring, u64 seq);
  * Return: its sequence, 0 when there is none left. Its struct repl_rec is valid
  * until ring_retire().
  */
-u64 ring_acknowledge(struct repl_ring *ring, u64 upto);
+static inline u64 ring_acknowledge(struct repl_ring *ring, u64 upto)
+{
+	if (ring->durable >= min(upto, ring->published))
+		return 0;
+	return ++ring->durable;
+}
 
 /* Records up to the last one need no acknowledgement any more. */
 void ring_abandon(struct repl_ring *ring);
 
 /* Frees what can be freed. True when something was. */
-bool ring_retire(struct repl_ring *ring);
+static inline bool ring_retire(struct repl_ring *ring)
+{
+	u64 before = ring->retired;
+	/* an abandoned record that is not visible may still be made VOID */
+	u64 limit = min(ring->durable, ring->published);
+
+	while (ring->retired < limit) {
+		const struct repl_rec *rec = ring_rec(ring, ring->retired + 1);
+
+		if (!(rec->flags & REPL_R_LOCAL))
+			break;
+		ring->tail = rec->end;
+		ring->retired++;
+	}
+	return ring->retired != before;
+}
 
 #endif /* _VAIO_REPL_RING_H */

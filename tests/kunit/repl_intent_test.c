@@ -76,6 +76,32 @@ static void a_write_over_two_extents_needs_both(struct kunit *test)
 	intent_free(ti);
 }
 
+/* What needs no more than counting: one extent, and hot. Else nothing is counted. */
+static void the_short_way_is_for_hot_ones(struct kunit *test)
+{
+	struct repl_intent *ti = new_intent(test, 100);
+
+	KUNIT_EXPECT_FALSE(test, intent_enter_hot(ti, EXTENT(1), 8));
+	KUNIT_EXPECT_EQ(test, ti->used, 0);
+	intent_enter(ti, EXTENT(1), 8);
+	KUNIT_EXPECT_FALSE(test, intent_enter_hot(ti, EXTENT(1), 8));
+	intent_write_begin(ti);
+	KUNIT_EXPECT_FALSE(test, intent_enter_hot(ti, EXTENT(1), 8));
+	intent_write_end(ti);
+	KUNIT_EXPECT_EQ(test, ti->slot[0].writes, 1);
+	KUNIT_EXPECT_TRUE(test, intent_enter_hot(ti, EXTENT(2) - 8, 8));
+	KUNIT_EXPECT_EQ(test, ti->slot[0].writes, 2);
+	KUNIT_EXPECT_EQ(test, ti->slot[0].uses, 2);
+	KUNIT_EXPECT_FALSE(test, intent_enter_hot(ti, EXTENT(2) - 4, 8));
+	KUNIT_EXPECT_FALSE(test, intent_enter_hot(ti, EXTENT(1) - 4, 8));
+	KUNIT_EXPECT_EQ(test, ti->slot[0].writes, 2);
+	intent_leave(ti, EXTENT(2) - 8, 8, 5);
+	intent_leave(ti, EXTENT(1), 8, 4);
+	KUNIT_EXPECT_EQ(test, ti->slot[0].writes, 0);
+	KUNIT_EXPECT_EQ(test, ti->slot[0].seq, 5);
+	intent_free(ti);
+}
+
 static void there_is_a_cap(struct kunit *test)
 {
 	struct repl_intent *ti = new_intent(test, 100);
@@ -156,6 +182,7 @@ static struct kunit_case repl_intent_cases[] = {
 	KUNIT_CASE(the_first_write_waits_for_the_page),
 	KUNIT_CASE(each_waits_for_its_own_page_write),
 	KUNIT_CASE(a_write_over_two_extents_needs_both),
+	KUNIT_CASE(the_short_way_is_for_hot_ones),
 	KUNIT_CASE(there_is_a_cap),
 	KUNIT_CASE(none_turns_cold_under_a_write),
 	KUNIT_CASE(busy_ones_stay_hot_without_need),

@@ -9,7 +9,7 @@
 
 #define NR	1024
 #define CHUNK	4096U
-#define CHUNKS	8
+#define CHUNKS	7	/* no power of two */
 
 struct fixture {
 	struct repl_ring	ring;
@@ -196,6 +196,7 @@ static void random_life(struct kunit *test)
 			if (!seq)
 				continue;
 			KUNIT_ASSERT_EQ(test, pos / CHUNK, (pos + len - 1) / CHUNK);
+			KUNIT_ASSERT_LE(test, pos + len, CHUNK * CHUNKS);
 			at[seq % NR] = pos;
 			size[seq % NR] = len;
 			for (i = 0; i < len / 512; i++) {
