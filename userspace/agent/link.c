@@ -13,6 +13,7 @@
 #include "link.h"
 
 #define CONNECT_NS	10000000000ULL	/* for the address, the connection, and the handshake, each */
+#define TLS_RECORD	16384U		/* the most that a record of TLS takes */
 #define LOW_WATER	262144		/* bytes in the buffer below which a batch may follow */
 #define HIGH_WATER	(VAIO_RW_MAX_BATCH + (1U << 20))	/* above which nothing more is heard that wants an answer */
 
@@ -496,15 +497,21 @@ static int send_all(struct link *l, const void *p, size_t len, struct vr_err *e)
 
 int link_send(struct link *l, uint16_t type, const void *payload, size_t len, struct vr_err *e)
 {
-	struct vaio_rw_msg h;
+	struct {
+		struct vaio_rw_msg h;
+		char payload[TLS_RECORD - sizeof(struct vaio_rw_msg)];
+	} m;
+	size_t with = len < sizeof(m.payload) ? len : sizeof(m.payload);
 	int err;
 
 	if (l->state != LINK_UP)
 		return vr_fail(e, -ENOTCONN, "there is no connection");
-	vr_message_header(&h, type, payload, len);
-	err = send_all(l, &h, sizeof(h), e);
+	/* The header has no record of its own: what is small is one, and is read with one call. */
+	vr_message_header(&m.h, type, payload, len);
+	memcpy(m.payload, payload, with);
+	err = send_all(l, &m, sizeof(m.h) + with, e);
 	if (!err)
-		err = send_all(l, payload, len, e);
+		err = send_all(l, (const char *)payload + with, len - with, e);
 	l->said_ns = mono_ns();
 	return err;
 }

@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 #define CIPHER_LIMIT	(256ULL << 30)	/* bytes of a connection: below the limit of AES-GCM's records */
 #define AGE_LIMIT	(24 * 3600)
+#define MAX_WHOLE	1024U		/* bytes that go with their header */
 
 static atomic_int nr_sessions;
 
@@ -49,12 +52,18 @@ static int send_all(struct session *s, const void *buf, size_t len)
 
 int session_send(struct session *s, uint16_t type, const void *payload, size_t len)
 {
-	struct vaio_rw_msg h;
+	struct {
+		struct vaio_rw_msg h;
+		char payload[MAX_WHOLE];
+	} m;
+	size_t with = len < MAX_WHOLE ? len : MAX_WHOLE;
 	int rc;
 
-	vr_message_header(&h, type, payload, len);
+	/* One record of TLS, one segment of TCP, one waking up: an agent in sync mode waits for it. */
+	vr_message_header(&m.h, type, payload, len);
+	memcpy(m.payload, payload, with);
 	pthread_mutex_lock(&s->send_lock);
-	rc = send_all(s, &h, sizeof(h)) || send_all(s, payload, len) ? -1 : 0;
+	rc = send_all(s, &m, sizeof(m.h) + with) || send_all(s, (const char *)payload + with, len - with) ? -1 : 0;
 	/* Part of it may be out: nothing that followed would be understood. */
 	if (rc)
 		shutdown(s->fd, SHUT_RDWR);
@@ -404,7 +413,9 @@ static void *session_thread(void *arg)
 	struct vr_err e = { "" };
 	struct timeval second = { .tv_sec = 1 }, half_minute = { .tv_sec = 30 };
 	bool told = false;
+	int one = 1;
 
+	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 	setsockopt(s->fd, SOL_SOCKET, SO_SNDTIMEO, &half_minute, sizeof(half_minute));
 	if (tls_start(s, &e)) {
