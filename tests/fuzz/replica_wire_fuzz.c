@@ -50,11 +50,10 @@ static void batch(const uint8_t *p, size_t len)
 	static struct vr_history h;
 	struct vr_batch b;
 	struct vr_err e = { "" };
-	const uint8_t *raw;
 
 	if (!u)
 		u = vr_unpacker_new();
-	if (vr_batch_parse(p, len, &b, &e) || vr_batch_unpack(u, &b, &raw, &e)) {
+	if (vr_batch_parse(p, len, &b, &e) || vr_batch_unpack(u, &b, &e)) {
 		assert(e.text[0]);
 		return;
 	}
@@ -67,7 +66,7 @@ static void batch(const uint8_t *p, size_t len)
 		h.members[0].block_size = 512;
 		memcpy(h.members[0].vm, b.nr_frames ? b.frames[0].header->vm : h.members[0].vm, 16);
 	}
-	if (vr_batch_follow(&b, raw, &h, &e))
+	if (vr_batch_follow(&b, &h, &e))
 		assert(e.text[0]);
 	else
 		assert(h.now.last_seq == b.last_seq);

@@ -302,15 +302,14 @@ static bool replay(uint64_t until)
 		if (vr_segment_open(st, g, &e) || vr_segment_batches(g, &e))
 			bad("%s", e.text);
 		for (unsigned int k = 0; k < g->nr_batches; k++) {
-			const uint8_t *raw;
 			void *buf;
 
-			if (vr_segment_batch(st, g, k, &buf, b, &e) || vr_batch_unpack(u, b, &raw, &e))
+			if (vr_segment_batch(st, g, k, &buf, b, &e) || vr_batch_unpack(u, b, &e))
 				bad("%s", e.text);
 			for (unsigned int n = 0; n < b->nr_records; n++) {
 				if (le64toh(b->records[n].seq) <= base)
 					continue;
-				replay_record(&b->records[n], vr_batch_payload(b, raw, n));
+				replay_record(&b->records[n], vr_batch_payload(b, n));
 				while (next < nr_points && points[next] <= history.now.last_seq) {
 					if (!history.now.stretch)
 						check_view(history.now.last_seq);

@@ -73,7 +73,7 @@ static int parse_frame(const uint8_t *p, size_t left, unsigned int i, struct vr_
 		return vr_fail(e, -EPROTO, "frame %u: CRC", i);
 	b->frames[i].header = h;
 	b->frames[i].raw_length = raw;
-	b->frames[i].raw_offset = (uint32_t)b->raw_bytes;
+	b->frames[i].raw = NULL;
 	b->raw_bytes += raw;
 	if (b->raw_bytes > VAIO_RW_MAX_BATCH_RAW)
 		return vr_fail(e, -EPROTO, "frame %u: more than %u raw bytes in a batch", i, VAIO_RW_MAX_BATCH_RAW);
@@ -164,10 +164,6 @@ static int unpack(struct vr_unpacker *u, const struct vaio_rw_frame *h, void *to
 {
 	size_t stored = le32toh(h->stored_length), raw = le32toh(h->raw_length);
 
-	if (le16toh(h->codec) == VAIO_RW_CODEC_NONE) {
-		memcpy(to, h + 1, raw);
-		return 0;
-	}
 	if (ZSTD_getFrameContentSize(h + 1, stored) != raw || ZSTD_findFrameCompressedSize(h + 1, stored) != stored ||
 	    ZSTD_decompressDCtx(u->zstd, to, raw, h + 1, stored) != raw)
 		return vr_fail(e, -EPROTO, "frame: not one zstd frame of %zu bytes", raw);
@@ -178,48 +174,70 @@ int vr_frame_unpack(struct vr_unpacker *u, const struct vaio_rw_frame *h, void *
 {
 	if (frame_crc(h) != le32toh(h->crc))
 		return vr_fail(e, -EIO, "frame: CRC");
-	return unpack(u, h, to, e);
+	if (le16toh(h->codec) != VAIO_RW_CODEC_NONE)
+		return unpack(u, h, to, e);
+	memcpy(to, h + 1, le32toh(h->raw_length));
+	return 0;
 }
 
-int vr_batch_unpack(struct vr_unpacker *u, const struct vr_batch *b, const uint8_t **raw, struct vr_err *e)
+/* Memory for what was compressed. */
+static int reserve(struct vr_unpacker *u, const struct vr_batch *b, struct vr_err *e)
 {
-	*raw = NULL;
-	if (!b->nr_frames)
+	size_t size = 0;
+	uint8_t *more;
+
+	for (unsigned int i = 0; i < b->nr_frames; i++)
+		if (le16toh(b->frames[i].header->codec) != VAIO_RW_CODEC_NONE)
+			size += b->frames[i].raw_length;
+	if (u->size >= size)
 		return 0;
-	if (u->size < b->raw_bytes) {
-		uint8_t *more = realloc(u->raw, b->raw_bytes);
+	more = realloc(u->raw, size);
+	if (!more)
+		return vr_fail(e, -ENOMEM, "no memory for %zu bytes", size);
+	u->raw = more;
+	u->size = size;
+	return 0;
+}
 
-		if (!more)
-			return vr_fail(e, -ENOMEM, "no memory for %" PRIu64 " bytes", b->raw_bytes);
-		u->raw = more;
-		u->size = b->raw_bytes;
-	}
+int vr_batch_unpack(struct vr_unpacker *u, struct vr_batch *b, struct vr_err *e)
+{
+	uint8_t *to;
+	int err = reserve(u, b, e);
+
+	if (err)
+		return err;
+	to = u->raw;
 	for (unsigned int i = 0; i < b->nr_frames; i++) {
-		int err = unpack(u, b->frames[i].header, u->raw + b->frames[i].raw_offset, e);
+		struct vr_frame *f = &b->frames[i];
 
+		f->raw = (const uint8_t *)(f->header + 1);
+		if (le16toh(f->header->codec) == VAIO_RW_CODEC_NONE)
+			continue;
+		err = unpack(u, f->header, to, e);
 		if (err)
 			return err;
+		f->raw = to;
+		to += f->raw_length;
 	}
 	for (unsigned int i = 0; i < b->nr_records; i++) {
-		const void *payload = vr_batch_payload(b, u->raw, i);
+		const void *payload = vr_batch_payload(b, i);
 
 		if (payload && vr_crc32c(0, payload, le32toh(b->records[i].data_length)) != le32toh(b->records[i].data_crc))
 			return vr_fail(e, -EPROTO, "record %" PRIu64 ": CRC of the payload", b->first_seq + i);
 	}
-	*raw = u->raw;
 	return 0;
 }
 
-const void *vr_batch_payload(const struct vr_batch *b, const uint8_t *raw, unsigned int i)
+const void *vr_batch_payload(const struct vr_batch *b, unsigned int i)
 {
 	const struct vaio_rw_record *r = &b->records[i];
 
 	if (le16toh(r->frame) == VAIO_RW_NO_FRAME)
 		return NULL;
-	return raw + b->frames[le16toh(r->frame)].raw_offset + le32toh(r->data_offset);
+	return b->frames[le16toh(r->frame)].raw + le32toh(r->data_offset);
 }
 
-int vr_batch_follow(const struct vr_batch *b, const uint8_t *raw, struct vr_history *h, struct vr_err *e)
+int vr_batch_follow(const struct vr_batch *b, struct vr_history *h, struct vr_err *e)
 {
 	static const uint8_t nil[VAIO_RW_ID_LEN];
 	union {
@@ -230,7 +248,7 @@ int vr_batch_follow(const struct vr_batch *b, const uint8_t *raw, struct vr_hist
 	for (unsigned int i = 0; i < b->nr_records; i++) {
 		const struct vaio_rw_record *r = &b->records[i];
 		uint16_t type = le16toh(r->type);
-		const void *payload = vr_batch_payload(b, raw, i);
+		const void *payload = vr_batch_payload(b, i);
 		const struct vr_member *m;
 		int err;
 

@@ -18,7 +18,7 @@ struct vr_batch {
 	struct vr_frame {
 		const struct vaio_rw_frame *header;	/* the stored bytes follow it */
 		uint32_t raw_length;
-		uint32_t raw_offset;	/* in the unpacked bytes of the batch */
+		const uint8_t *raw;	/* its unpacked bytes, once it is unpacked */
 	} frames[VAIO_RW_MAX_FRAMES];
 };
 
@@ -37,19 +37,19 @@ void vr_unpacker_free(struct vr_unpacker *u);
 int vr_frame_unpack(struct vr_unpacker *u, const struct vaio_rw_frame *h, void *to, struct vr_err *e);
 
 /*
- * Unpacks all frames and checks the CRC of each payload. *@raw is the unpacker's memory,
- * valid until its next use; NULL when there are no frames.
+ * Unpacks all frames and checks the CRC of each payload. What was compressed is in the unpacker's memory,
+ * valid until its next use; what was not stays where it is in the batch.
  */
-int vr_batch_unpack(struct vr_unpacker *u, const struct vr_batch *b, const uint8_t **raw, struct vr_err *e);
+int vr_batch_unpack(struct vr_unpacker *u, struct vr_batch *b, struct vr_err *e);
 
-/* The payload of record @i in unpacked bytes, NULL without one. */
-const void *vr_batch_payload(const struct vr_batch *b, const uint8_t *raw, unsigned int i);
+/* The payload of record @i of a batch that was unpacked, NULL without one. */
+const void *vr_batch_payload(const struct vr_batch *b, unsigned int i);
 
 /*
- * Checks the batch against the history, takes @h past it. Says where the members' guests do not
+ * Checks the batch, which was unpacked, against the history, takes @h past it. Says where the members' guests do not
  * match the frames'. On -EPROTO @h is of no more use.
  */
-int vr_batch_follow(const struct vr_batch *b, const uint8_t *raw, struct vr_history *h, struct vr_err *e);
+int vr_batch_follow(const struct vr_batch *b, struct vr_history *h, struct vr_err *e);
 
 /* --- making them -------------------------------------------------------------------- */
 

@@ -12,11 +12,15 @@
 
 #define FRAME_RAW	(128U << 10)	/* a frame is closed at this size */
 
+/* What is to be compressed is gathered first; else payloads are put where they stay, so that only the newest frame can grow. */
 struct open_frame {
 	uint8_t vm[VAIO_RW_ID_LEN];
 	uint8_t *raw;
 	size_t len, size;
 };
+
+/* Frames begin here in a batch that is being made; what comes before them is put in front when it is finished. */
+#define FRONT	(sizeof(struct vaio_rw_batch) + VAIO_RW_MAX_RECORDS * sizeof(struct vaio_rw_record))
 
 struct vr_builder {
 	uint8_t group[VAIO_RW_ID_LEN];
@@ -43,7 +47,7 @@ struct vr_builder *vr_builder_new(const uint8_t group[VAIO_RW_ID_LEN], size_t li
 	b->level = level;
 	b->worst = sizeof(struct vaio_rw_batch);
 	b->records = calloc(VAIO_RW_MAX_RECORDS, sizeof(*b->records));
-	b->out = malloc(VAIO_RW_MAX_BATCH);
+	b->out = malloc(FRONT + VAIO_RW_MAX_BATCH);
 	b->zstd = ZSTD_createCCtx();
 	if (!b->records || !b->out || !b->zstd) {
 		vr_builder_free(b);
@@ -66,7 +70,7 @@ void vr_builder_free(struct vr_builder *b)
 {
 	if (!b)
 		return;
-	for (unsigned int i = 0; i < VAIO_RW_MAX_FRAMES; i++)
+	for (unsigned int i = 0; b->level && i < VAIO_RW_MAX_FRAMES; i++)
 		free(b->frames[i].raw);
 	ZSTD_freeCCtx(b->zstd);
 	free(b->records);
@@ -74,16 +78,37 @@ void vr_builder_free(struct vr_builder *b)
 	free(b);
 }
 
+static size_t pad8(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
 /* The newest frame of @vm with room for @len more bytes, or a new one; -1: the batch is full. */
 static int find_frame(struct vr_builder *b, const uint8_t *vm, uint32_t len)
 {
 	for (unsigned int i = b->nr_frames; i-- > 0;)
 		if (!memcmp(b->frames[i].vm, vm, VAIO_RW_ID_LEN)) {
-			if (b->frames[i].len + len <= FRAME_RAW)
+			if (b->frames[i].len + len <= FRAME_RAW && (b->level || i == b->nr_frames - 1))
 				return (int)i;
 			break;
 		}
 	return b->nr_frames < VAIO_RW_MAX_FRAMES ? (int)b->nr_frames : -1;
+}
+
+/* Room for @len more bytes of the frame. */
+static int grow(struct vr_builder *b, struct open_frame *f, size_t len)
+{
+	size_t size = f->len + len < FRAME_RAW ? FRAME_RAW : f->len + len;
+	uint8_t *grown;
+
+	if (!b->level || f->size >= f->len + len)
+		return 0;
+	grown = realloc(f->raw, size);
+	if (!grown)
+		return -ENOMEM;
+	f->raw = grown;
+	f->size = size;
+	return 0;
 }
 
 int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, const struct vaio_rw_record *r,
@@ -122,16 +147,11 @@ int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, cons
 		if (frame == (int)b->nr_frames) {
 			memcpy(f->vm, vm, VAIO_RW_ID_LEN);
 			f->len = 0;
+			if (!b->level)
+				f->raw = sizeof(struct vaio_rw_frame) + (frame ? f[-1].raw + pad8(f[-1].len) : b->out + FRONT);
 		}
-		if (f->size < f->len + len) {
-			size_t size = f->len + len < FRAME_RAW ? FRAME_RAW : f->len + len;
-			uint8_t *grown = realloc(f->raw, size);
-
-			if (!grown)
-				return -ENOMEM;
-			f->raw = grown;
-			f->size = size;
-		}
+		if (grow(b, f, len))
+			return -ENOMEM;
 		memcpy(f->raw + f->len, payload, len);
 		to->frame = htole16((uint16_t)frame);
 		to->data_offset = htole32((uint32_t)f->len);
@@ -151,7 +171,7 @@ int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, cons
 static size_t put_frame(struct vr_builder *b, const struct open_frame *f, uint8_t *to)
 {
 	struct vaio_rw_frame *h = (void *)to;
-	size_t stored = 0, padded;
+	size_t stored = 0;
 
 	memset(h, 0, sizeof(*h));
 	h->magic = htole32(VAIO_RW_FRAME_MAGIC);
@@ -165,37 +185,38 @@ static size_t put_frame(struct vr_builder *b, const struct open_frame *f, uint8_
 	}
 	h->codec = htole16(stored ? VAIO_RW_CODEC_ZSTD : VAIO_RW_CODEC_NONE);
 	if (!stored) {
-		memcpy(to + sizeof(*h), f->raw, f->len);
+		if (b->level)
+			memcpy(to + sizeof(*h), f->raw, f->len);
 		stored = f->len;
 	}
 	h->stored_length = htole32((uint32_t)stored);
-	padded = (stored + 7) & ~7UL;
-	memset(to + sizeof(*h) + stored, 0, padded - stored);
+	memset(to + sizeof(*h) + stored, 0, pad8(stored) - stored);
 	h->crc = htole32(vr_crc32c(0, to + 8, sizeof(*h) - 8 + stored));
-	return sizeof(*h) + padded;
+	return sizeof(*h) + pad8(stored);
 }
 
 const void *vr_builder_finish(struct vr_builder *b, size_t *len)
 {
-	struct vaio_rw_batch *h = (void *)b->out;
-	size_t at = sizeof(*h) + b->nr_records * sizeof(*b->records);
+	size_t records = b->nr_records * sizeof(*b->records);
+	uint8_t *end = b->out + FRONT, *begin = end - records - sizeof(struct vaio_rw_batch);
+	struct vaio_rw_batch *h = (void *)begin;
 
 	*len = 0;
 	if (b->finished || !b->nr_records)
 		return NULL;
-	memcpy(h + 1, b->records, at - sizeof(*h));
+	memcpy(h + 1, b->records, records);
 	for (unsigned int i = 0; i < b->nr_frames; i++)
-		at += put_frame(b, &b->frames[i], b->out + at);
+		end += put_frame(b, &b->frames[i], end);
 	memset(h, 0, sizeof(*h));
 	h->magic = htole32(VAIO_RW_BATCH_MAGIC);
-	h->length = htole32((uint32_t)at);
+	h->length = htole32((uint32_t)(end - begin));
 	h->nr_records = htole32(b->nr_records);
 	h->nr_frames = htole16((uint16_t)b->nr_frames);
 	memcpy(h->group, b->group, sizeof(h->group));
 	h->first_seq = htole64(b->first_seq);
 	h->generation = htole64(b->generation);
-	h->crc = htole32(vr_crc32c(0, b->out + 8, sizeof(*h) - 8 + b->nr_records * sizeof(*b->records)));
-	*len = at;
+	h->crc = htole32(vr_crc32c(0, begin + 8, sizeof(*h) - 8 + records));
+	*len = (size_t)(end - begin);
 	b->finished = true;
-	return b->out;
+	return begin;
 }

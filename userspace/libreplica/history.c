@@ -50,6 +50,16 @@ void vr_history_init(struct vr_history *h)
 	h->now.stretch = VAIO_RS_S_RESYNC;
 }
 
+/* A whole one has 50 KiB, and one is copied with each batch. */
+void vr_history_copy(struct vr_history *to, const struct vr_history *from)
+{
+	to->now = from->now;
+	to->nr_members = from->nr_members;
+	to->nr_generations = from->nr_generations;
+	memcpy(to->generations, from->generations, from->nr_generations * sizeof(*to->generations));
+	memcpy(to->members, from->members, from->nr_members * sizeof(*to->members));
+}
+
 struct vr_member *vr_history_member(struct vr_history *h, uint16_t number)
 {
 	for (unsigned int i = 0; i < h->nr_members; i++)

@@ -46,6 +46,9 @@ struct vr_history {
 /* An empty group: no point until the first RESYNC_END. */
 void vr_history_init(struct vr_history *h);
 
+/* What @from says, without what is beyond its counts. */
+void vr_history_copy(struct vr_history *to, const struct vr_history *from);
+
 struct vr_member *vr_history_member(struct vr_history *h, uint16_t number);
 
 /* Is a record one that changes more than blocks? */

@@ -155,13 +155,12 @@ static int count_entry(void *arg, const struct vr_entry *en)
 	return 0;
 }
 
-int vr_segment_reserve(struct vr_segment *s, const struct vr_batch *b, const uint8_t *raw)
+int vr_segment_reserve(struct vr_segment *s, const struct vr_batch *b)
 {
 	struct counter c = { 0 };
 	size_t controls = 0;
 	int err;
 
-	(void)raw;
 	for (unsigned int i = 0; i < b->nr_records; i++) {
 		vr_index_cut(&b->records[i], 0, 1, count_entry, &c);
 		if (vr_type_is_control(le16toh(b->records[i].type)))
@@ -211,7 +210,7 @@ static void add_control(struct vr_segment *s, const struct vaio_rw_record *r, ui
 	s->nr_controls++;
 }
 
-void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_batch *b, const uint8_t *raw,
+void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_batch *b,
 		     uint64_t offset, const struct vr_state *after)
 {
 	const char *start = (const char *)b->header;
@@ -229,7 +228,7 @@ void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_
 			     (size_t)((const char *)b->frames[frame].header - start);
 		vr_index_cut(r, (uint32_t)s->id, (uint32_t)(at / 8), add_entry, s->mem);
 		if (vr_type_is_control(le16toh(r->type)))
-			add_control(s, r, previous, vr_batch_payload(b, raw, i));
+			add_control(s, r, previous, vr_batch_payload(b, i));
 		previous = le64toh(r->seq);
 		low = time < low ? time : low;
 		high = time > high ? time : high;
@@ -278,7 +277,7 @@ static int tail_was_durable(struct vr_store *st, struct vr_segment *s, uint64_t 
 
 /* The batch at @at, parsed and unpacked; 0 when there is none that is right. */
 static int read_append(struct vr_store *st, struct vr_segment *s, uint64_t at, uint64_t size, void *buf,
-		       struct vr_batch *b, const uint8_t **raw, struct vr_err *e)
+		       struct vr_batch *b, struct vr_err *e)
 {
 	struct vaio_rs_append a;
 	int err;
@@ -296,7 +295,7 @@ static int read_append(struct vr_store *st, struct vr_segment *s, uint64_t at, u
 	if (vr_batch_parse(buf, le32toh(a.length), b, e) || b->first_seq != le64toh(a.first_seq) ||
 	    b->last_seq != le64toh(a.last_seq))
 		return 0;
-	err = vr_batch_unpack(st->unpacker, b, raw, e);
+	err = vr_batch_unpack(st->unpacker, b, e);
 	return err == -ENOMEM ? err : !err;
 }
 
@@ -306,7 +305,6 @@ int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history
 	struct vr_batch *b = malloc(sizeof(*b));
 	void *buf = NULL;
 	struct vr_err why = { "" };
-	const uint8_t *raw;
 	uint64_t size;
 	int64_t got;
 	int err;
@@ -334,11 +332,11 @@ int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history
 		uint64_t at = (s->length + 511) & ~511ULL;
 		struct vr_state after;
 
-		err = read_append(st, s, at, size, buf, b, &raw, &why);
+		err = read_append(st, s, at, size, buf, b, &why);
 		if (err <= 0)
 			break;
 		if (h) {
-			err = vr_batch_follow(b, raw, h, &why);
+			err = vr_batch_follow(b, h, &why);
 			if (err) {
 				err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " at %" PRIu64 ": %.150s", s->id, at,
 					      why.text);
@@ -349,10 +347,10 @@ int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history
 			after = s->after;
 			after.last_seq = b->last_seq;
 		}
-		err = vr_segment_reserve(s, b, raw);
+		err = vr_segment_reserve(s, b);
 		if (err)
 			break;
-		vr_segment_note(st, s, b, raw, at, &after);
+		vr_segment_note(st, s, b, at, &after);
 	}
 	if (!err && size > s->length) {
 		*torn = true;

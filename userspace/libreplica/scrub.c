@@ -48,7 +48,6 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 		return;
 	}
 	for (unsigned int i = 0;; i++) {
-		const uint8_t *raw;
 		void *buf;
 
 		/* The newest segment grows meanwhile, and its table may move. */
@@ -58,7 +57,7 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 		if (err > 0)
 			return;
 		if (!err)
-			err = vr_batch_unpack(s->unpacker, s->batch, &raw, &e);
+			err = vr_batch_unpack(s->unpacker, s->batch, &e);
 		if (err)
 			fault(s, &e);
 		else

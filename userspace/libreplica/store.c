@@ -764,7 +764,7 @@ static int count_entry(void *arg, const struct vr_entry *en)
 }
 
 /* A resync must fit beside the last good point. */
-static int check_space(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+static int check_space(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
 	/* With the index's entries, and the pages around them when a segment is closed. */
 	uint64_t avail, reserve, have, need = b->length + 8 * VAIO_RS_PAGE;
@@ -781,7 +781,7 @@ static int check_space(struct vr_store *st, const struct vr_batch *b, const uint
 
 		if (le16toh(b->records[i].type) != VAIO_RW_R_RESYNC_BEGIN)
 			continue;
-		memcpy(&s, vr_batch_payload(b, raw, i), sizeof(s));
+		memcpy(&s, vr_batch_payload(b, i), sizeof(s));
 		if (le32toh(s.kind) == VAIO_RW_S_COMPARE || !st->history->now.complete_seq)
 			continue;	/* not known, or nothing to be kept beside it */
 		if (have < le64toh(s.bytes))
@@ -843,7 +843,7 @@ static int write_append(struct vr_store *st, struct vr_segment *s, const struct 
 }
 
 /* Pinned checkpoints are pins of the store before they are acknowledged. */
-static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
 	for (unsigned int i = 0; i < b->nr_records; i++) {
 		struct vaio_rw_checkpoint c;
@@ -852,7 +852,7 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const 
 
 		if (le16toh(b->records[i].type) != VAIO_RW_R_CHECKPOINT)
 			continue;
-		memcpy(&c, vr_batch_payload(b, raw, i), sizeof(c));
+		memcpy(&c, vr_batch_payload(b, i), sizeof(c));
 		/* A failover's point has a name that is nobody else's to hold. */
 		if (!(le32toh(c.flags) & VAIO_RW_CF_PIN) || !strcmp((char *)c.name, VR_FAILOVER_MARK))
 			continue;
@@ -867,7 +867,7 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, const 
 }
 
 /* Adds what the batch changes to the lists in memory; cannot fail. */
-static void note_stretches(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw)
+static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 {
 	struct vr_state s = st->history->now;
 
@@ -886,12 +886,12 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b, const 
 			s.stretch = 0;
 		if (s.stretch != old)
 			vr_stretch_note(st, old ? s.last_seq : previous + 1, &s,
-					type == VAIO_RW_R_GAP ? vr_gap_since(vr_batch_payload(b, raw, i)) : 0);
+					type == VAIO_RW_R_GAP ? vr_gap_since(vr_batch_payload(b, i)) : 0);
 	}
 }
 
 /* After a failback no bitmap tells what differs: only a resync that looks at everything ends the stretch. */
-static int check_returned(struct vr_store *st, const struct vr_batch *b, const uint8_t *raw, struct vr_err *e)
+static int check_returned(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
 	uint32_t stretch = st->history->now.stretch;
 
@@ -906,7 +906,7 @@ static int check_returned(struct vr_store *st, const struct vr_batch *b, const u
 				       b->first_seq + i);
 		if (type != VAIO_RW_R_RESYNC_BEGIN)
 			continue;
-		memcpy(&s, vr_batch_payload(b, raw, i), sizeof(s));
+		memcpy(&s, vr_batch_payload(b, i), sizeof(s));
 		if (le32toh(s.kind) == VAIO_RW_S_BITMAP)
 			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback a resync of a bitmap is not enough: the source "
 				       "has to be compared", b->first_seq + i);
@@ -920,7 +920,6 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 {
 	struct vr_batch *b;
 	struct vr_segment *s;
-	const uint8_t *raw;
 	uint64_t at;
 	int err;
 
@@ -935,17 +934,17 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	if (!err && !own && (st->super->role == VAIO_RS_PROMOTED || st->super->failover != VAIO_RS_READY))
 		err = vr_fail(e, -EPERM, "the replica was taken into use and takes no records");
 	if (!err)
-		err = vr_batch_unpack(st->unpacker, b, &raw, e);
+		err = vr_batch_unpack(st->unpacker, b, e);
 	if (!err) {
-		memcpy(st->next, st->history, sizeof(*st->next));
-		err = vr_batch_follow(b, raw, st->next, e);
+		vr_history_copy(st->next, st->history);
+		err = vr_batch_follow(b, st->next, e);
 	}
 	if (!err)
-		err = check_returned(st, b, raw, e);
+		err = check_returned(st, b, e);
 	if (!err && !own)
-		err = check_space(st, b, raw, e);
+		err = check_space(st, b, e);
 	if (!err)
-		err = pin_checkpoints(st, b, raw, e);
+		err = pin_checkpoints(st, b, e);
 	if (err)
 		goto out;
 	s = newest(st);
@@ -959,7 +958,7 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	}
 	at = (s->length + 511) & ~(uint64_t)511;
 	pthread_mutex_lock(&st->lock);
-	err = vr_segment_reserve(s, b, raw);
+	err = vr_segment_reserve(s, b);
 	if (!err)
 		err = vr_stretch_reserve(st, b->nr_records);
 	pthread_mutex_unlock(&st->lock);
@@ -971,9 +970,9 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	if (err)
 		goto out;
 	pthread_mutex_lock(&st->lock);
-	vr_segment_note(st, s, b, raw, at, &st->next->now);
-	note_stretches(st, b, raw);
-	memcpy(st->history, st->next, sizeof(*st->history));
+	vr_segment_note(st, s, b, at, &st->next->now);
+	note_stretches(st, b);
+	vr_history_copy(st->history, st->next);
 	st->need = st->have = 0;
 	st->need_resync = false;
 	pthread_mutex_unlock(&st->lock);
@@ -1060,6 +1059,13 @@ void vr_store_info(struct vr_store *st, struct vr_info *info)
 	info->have = st->have;
 	info->need_resync = st->need_resync;
 	room(st, &info->free_bytes, &info->reserve_bytes);
+	pthread_mutex_unlock(&st->lock);
+}
+
+void vr_store_durable(struct vr_store *st, struct vr_state *durable)
+{
+	pthread_mutex_lock(&st->lock);
+	*durable = st->durable;
 	pthread_mutex_unlock(&st->lock);
 }
 

@@ -75,6 +75,9 @@ struct vr_info {
 
 void vr_store_info(struct vr_store *st, struct vr_info *info);
 
+/* Only where what is on stable storage ends: what a source is told after each commit. */
+void vr_store_durable(struct vr_store *st, struct vr_state *durable);
+
 /* The newest history; the caller frees it. NULL: no memory. */
 struct vr_history *vr_store_history(struct vr_store *st);
 

@@ -91,8 +91,8 @@ int vr_segment_header(struct vr_store *st, uint64_t id, struct vr_state *before,
 int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history *h, bool newest, bool *torn,
 		    struct vr_err *e);
 /* Remembers a batch that was checked and stands at @offset; reserve first, then it cannot fail. */
-int vr_segment_reserve(struct vr_segment *s, const struct vr_batch *b, const uint8_t *raw);
-void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_batch *b, const uint8_t *raw,
+int vr_segment_reserve(struct vr_segment *s, const struct vr_batch *b);
+void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_batch *b,
 		     uint64_t offset, const struct vr_state *after);
 /* Writes or reads the summary. */
 int vr_sum_write(struct vr_store *st, struct vr_segment *s, struct vr_err *e);

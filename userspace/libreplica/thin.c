@@ -258,7 +258,6 @@ static int put_batch(struct rewrite *w, struct vr_err *e)
 	struct vr_segment *s = w->to;
 	uint64_t at = (s->length + 511) & ~511ULL;
 	struct vr_state after = s->after;
-	const uint8_t *raw;
 	size_t len;
 	const void *bytes = vr_builder_finish(w->builder, &len);
 	int err;
@@ -267,8 +266,8 @@ static int put_batch(struct rewrite *w, struct vr_err *e)
 		return 0;
 	err = vr_batch_parse(bytes, len, w->made, e);
 	if (!err)
-		err = vr_batch_unpack(w->check, w->made, &raw, e);
-	if (!err && vr_segment_reserve(s, w->made, raw))
+		err = vr_batch_unpack(w->check, w->made, e);
+	if (!err && vr_segment_reserve(s, w->made))
 		err = vr_fail(e, -ENOMEM, "no memory");
 	if (err)
 		return err;
@@ -283,19 +282,18 @@ static int put_batch(struct rewrite *w, struct vr_err *e)
 	if (err)
 		return vr_fail_errno(e, err, NEW_SEGMENT);
 	after.last_seq = w->made->last_seq;
-	vr_segment_note(w->st, s, w->made, raw, at, &after);
+	vr_segment_note(w->st, s, w->made, at, &after);
 	return 0;
 }
 
-static int copy_batch(struct rewrite *w, const struct vr_batch *b, const uint8_t *dead, size_t at, struct vr_err *e)
+static int copy_batch(struct rewrite *w, struct vr_batch *b, const uint8_t *dead, size_t at, struct vr_err *e)
 {
 	static const uint8_t nil[VAIO_RW_ID_LEN];
-	const uint8_t *raw;
-	int err = vr_batch_unpack(w->unpacker, b, &raw, e);
+	int err = vr_batch_unpack(w->unpacker, b, e);
 
 	for (unsigned int i = 0; i < b->nr_records && !err; i++, at++) {
 		struct vaio_rw_record r = b->records[i];
-		const void *payload = vr_batch_payload(b, raw, i);
+		const void *payload = vr_batch_payload(b, i);
 		uint32_t len = le32toh(r.data_length);
 		const uint8_t *vm = payload ? b->frames[le16toh(r.frame)].header->vm : nil;
 		int rc;

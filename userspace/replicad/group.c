@@ -265,7 +265,6 @@ static int answer_checks(struct group *g, struct session *s, const struct queued
 	const struct vaio_rw_batch *h = (const void *)q->data;
 	struct vr_unpacker *u = NULL;
 	struct vr_batch *b = NULL;
-	const uint8_t *raw = NULL;
 	int err = 0;
 
 	for (uint32_t i = 0; i < le32toh(h->nr_records) && !err; i++) {
@@ -279,11 +278,11 @@ static int answer_checks(struct group *g, struct session *s, const struct queued
 			u = vr_unpacker_new();
 			err = b && u ? vr_batch_parse(q->data, q->len, b, e) : vr_fail(e, -ENOMEM, "no memory");
 			if (!err)
-				err = vr_batch_unpack(u, b, &raw, e);
+				err = vr_batch_unpack(u, b, e);
 			if (err)
 				break;
 		}
-		err = vr_store_check(g->st, r, vr_batch_payload(b, raw, i), e);
+		err = vr_store_check(g->st, r, vr_batch_payload(b, i), e);
 		if (err == 0) {
 			diff.d.seq = r->seq;
 			diff.d.member = r->member;
@@ -303,14 +302,14 @@ static int answer_checks(struct group *g, struct session *s, const struct queued
 static int commit(struct group *g, struct session *s, struct vr_err *e)
 {
 	struct vaio_rw_durable d;
-	struct vr_info info;
+	struct vr_state durable;
 	int err = vr_store_commit(g->st, e);
 
 	if (err)
 		return err;
-	vr_store_info(g->st, &info);
-	d.durable_seq = htole64(info.durable.last_seq);
-	d.complete_seq = htole64(info.durable.complete_seq);
+	vr_store_durable(g->st, &durable);
+	d.durable_seq = htole64(durable.last_seq);
+	d.complete_seq = htole64(durable.complete_seq);
 	session_send(s, VAIO_RW_DURABLE, &d, sizeof(d));
 	return 0;
 }
