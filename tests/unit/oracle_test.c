@@ -97,11 +97,16 @@ static struct op operate(unsigned int stream, enum how how)
 		stamp_fill(buf, stream, &o);
 		memcpy(disk[o.disk] + o.offset, buf, o.len);
 	} else {
+		memset(buf, 0, o.len);
 		memset(disk[o.disk] + o.offset, 0, o.len);
 	}
-	if (how == SENT)
-		put(o.kind == OP_WRITE ? VAIO_RW_R_WRITE : VAIO_RW_R_ZEROES, o.disk, 0, o.offset, o.len, buf,
-		    o.kind == OP_WRITE ? (uint32_t)o.len : 0);
+	if (how != SENT)
+		return o;
+	/* Where a disk cannot write zeroes, the kernel sends them. */
+	if (o.kind == OP_DISCARD)
+		put(VAIO_RW_R_DISCARD, o.disk, 0, o.offset, o.len, NULL, 0);
+	else
+		put(VAIO_RW_R_WRITE, o.disk, 0, o.offset, o.len, buf, (uint32_t)o.len);
 	return o;
 }
 
