@@ -177,8 +177,8 @@ static int open_store(struct group *g)
 	return err;
 }
 
-/* With the group's lock: waits up to @ms for a change. */
-static void wait_change(struct group *g, long ms)
+/* With the group's lock: waits up to @ms. */
+static void wait_for(struct group *g, pthread_cond_t *what, long ms)
 {
 	struct timespec t;
 
@@ -186,7 +186,12 @@ static void wait_change(struct group *g, long ms)
 	t.tv_nsec += ms % 1000 * 1000000;
 	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
 	t.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&g->change, &g->lock, &t);
+	pthread_cond_timedwait(what, &g->lock, &t);
+}
+
+static void wait_change(struct group *g, long ms)
+{
+	wait_for(g, &g->change, ms);
 }
 
 /* The store failed: everybody lets it go, and it is read again from the disk. */
@@ -248,7 +253,7 @@ static bool make_room(struct group *g)
 
 	pthread_mutex_lock(&g->lock);
 	round = ++g->pressure_wanted;
-	pthread_cond_broadcast(&g->change);
+	pthread_cond_signal(&g->upkeep);
 	while (g->pressure_done < round && !stopping)
 		wait_change(g, 1000);
 	helped = g->pressure_helped;
@@ -485,7 +490,7 @@ static void *keeper(void *arg)
 		g->pressure_helped = helped && !err;
 		pthread_cond_broadcast(&g->change);
 		if (g->pressure_wanted == g->pressure_done && !stopping)
-			wait_change(g, 1000);
+			wait_for(g, &g->upkeep, 1000);
 		pthread_mutex_unlock(&g->lock);
 	}
 	return NULL;
@@ -508,6 +513,7 @@ static struct group *add_group(const uint8_t *id)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&g->change, &attr);
+	pthread_cond_init(&g->upkeep, &attr);
 	g->last = &g->first;
 	open_store(g);
 	if (pthread_create(&t1, NULL, writer, g))

@@ -81,6 +81,7 @@ struct group {
 	char uuid[37], dir[512];
 	pthread_mutex_t lock;
 	pthread_cond_t change;		/* of anything below */
+	pthread_cond_t upkeep;		/* somebody waits for space: a change of anything else is nothing to the keeper */
 	struct vr_store *st;		/* NULL: it could not be opened, error says why */
 	unsigned int users;		/* who holds st: it is not closed under them */
 	char error[256];
