@@ -456,6 +456,36 @@ static void test_grow(void **state)
 	end();
 }
 
+/* Few bytes that would take gigabytes of index are refused. */
+static void test_index_bomb(void **state)
+{
+	const uint64_t gib = 1 << 30;
+	struct vaio_rw_member d = { .size = htole64(4 * gib), .block_size = htole32(512) };
+	struct vaio_rw_record r = { 0 };
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	fs = memfs_new(seed);
+	model_init(&m, seed);
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	st = open_store(fs);
+	assert_int_equal(model_generation(&m), 0);
+	d.disk[0] = 1;
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+	for (unsigned int i = 0; i < VAIO_RW_MAX_RECORDS; i++) {
+		r.offset = htole64(512);
+		r.length = htole64(gib);
+		assert_int_equal(model_put(&m, &r, VAIO_RW_R_DISCARD, 0, NULL, 0, 0, NULL), 0);
+	}
+	batch = vr_builder_finish(m.builder, &len);
+	assert_int_equal(vr_store_append(st, batch, len, &why), -EPROTO);
+	assert_non_null(strstr(why.text, "cells"));
+	end();
+}
+
 /* --- words ------------------------------------------------------------------------------------------------ */
 
 /* A name that the superblock may not hold is refused, and does not make the store unreadable. */
@@ -507,6 +537,45 @@ static void test_failover_name(void **state)
 	ok(vr_store_failover(st, VR_UNDO, NULL, &why));
 	ok(vr_point_find(st, "name:" VR_FAILOVER_MARK, 0, &q, &why));
 	assert_int_equal(q.seq, model_last(&m));
+	end();
+}
+
+static void more_segments(unsigned int n)
+{
+	unsigned int want = info_of(st).nr_segments + n;
+
+	while (info_of(st).nr_segments < want)
+		append(10);
+}
+
+/* Two checkpoints of one name that are to be held: both are. */
+static void test_held_twice(void **state)
+{
+	uint64_t first, second;
+	struct vr_point p;
+	char name[64];
+
+	(void)state;
+	begin(10);
+	ok(checkpoint("lunch", VAIO_RW_CF_PIN));
+	first = model_last(&m);
+	/* the base moves by segments: there is the end of one between the two, and after both */
+	more_segments(2);
+	ok(checkpoint("lunch", VAIO_RW_CF_PIN));
+	second = model_last(&m);
+	more_segments(2);
+	ok(vr_store_commit(st, &why));
+	maintain_all(true);
+	assert_true(info_of(st).base.last_seq <= first);
+	ok(vr_mark_remove(st, "lunch", &why));
+	maintain_all(true);
+	assert_true(info_of(st).base.last_seq > first && info_of(st).base.last_seq <= second);
+	snprintf(name, sizeof(name), "name:lunch seq:%llu", (unsigned long long)second);
+	ok(vr_point_find(st, name, 0, &p, &why));
+	assert_int_equal(p.seq, second);
+	ok(vr_mark_remove(st, name + 5, &why));
+	maintain_all(true);
+	assert_true(info_of(st).base.last_seq > second);
 	end();
 }
 
@@ -714,8 +783,10 @@ int main(void)
 		cmocka_unit_test(test_two_writers),
 		cmocka_unit_test(test_pin_unreadable),
 		cmocka_unit_test(test_grow),
+		cmocka_unit_test(test_index_bomb),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
+		cmocka_unit_test(test_held_twice),
 		cmocka_unit_test(test_lost_checkpoint),
 		cmocka_unit_test(test_sum_unopened),
 		cmocka_unit_test(test_future),

@@ -14,6 +14,7 @@
 
 #define DEFAULT_SEGMENT	(256ULL << 20)
 #define MAX_ENTRIES	(1U << 20)	/* of the index in memory: a segment is closed at so many */
+#define BATCH_ENTRIES	(1U << 22)	/* that a batch may add to it */
 
 /* --- the superblock ----------------------------------------------------------------- */
 
@@ -301,6 +302,9 @@ static int find_segments(struct vr_store *st, struct vr_err *e)
 			err = vr_fail(e, -ENOMEM, "no memory");
 		}
 	}
+	/* It may be in memory only, when who wrote it was killed; what is done from here on rests on it. */
+	if (!err && st->o.write)
+		err = vr_super_write(st, e);
 	/* What was applied before the last stop and not yet removed. */
 	for (i = 0; i < end && !err && st->o.write; i++) {
 		char name[VR_NAME];
@@ -562,9 +566,6 @@ static int load(struct vr_store *st, struct vr_err *e)
 
 	if (!err)
 		err = super_read(st, e);
-	/* It may be in memory only, when who wrote it was killed; what is done next rests on it. */
-	if (!err && st->o.write)
-		err = vr_super_write(st, e);
 	if (!err)
 		err = find_segments(st, e);
 	if (!err)
@@ -759,21 +760,28 @@ static int need_space(struct vr_store *st, uint64_t need, uint64_t have, bool re
 static int count_entry(void *arg, const struct vr_entry *en)
 {
 	(void)en;
-	*(uint64_t *)arg += sizeof(struct vaio_rs_key);
+	return ++*(uint64_t *)arg > BATCH_ENTRIES;
+}
+
+/* Entries of the index: what they take is the source's to say, in few bytes. */
+static int count_entries(const struct vr_batch *b, uint64_t *nr, struct vr_err *e)
+{
+	*nr = 0;
+	for (unsigned int i = 0; i < b->nr_records; i++)
+		if (vr_index_cut(&b->records[i], 0, 1, count_entry, nr))
+			return vr_fail(e, -EPROTO, "batch: its ranges touch more than %u cells", BATCH_ENTRIES);
 	return 0;
 }
 
 /* A resync must fit beside the last good point. */
-static int check_space(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
+static int check_space(struct vr_store *st, const struct vr_batch *b, uint64_t entries, struct vr_err *e)
 {
 	/* With the index's entries, and the pages around them when a segment is closed. */
-	uint64_t avail, reserve, have, need = b->length + 8 * VAIO_RS_PAGE;
+	uint64_t avail, reserve, have, need = b->length + 8 * VAIO_RS_PAGE + entries * sizeof(struct vaio_rs_key);
 
 	pthread_mutex_lock(&st->lock);
 	have = room(st, &avail, &reserve);
 	pthread_mutex_unlock(&st->lock);
-	for (unsigned int i = 0; i < b->nr_records; i++)
-		vr_index_cut(&b->records[i], 0, 1, count_entry, &need);
 	if (have < need)
 		return need_space(st, need, have, false, e);
 	for (unsigned int i = 0; i < b->nr_records; i++) {
@@ -860,7 +868,12 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, struct
 		p.kind = le32toh(c.kind);
 		memcpy(p.name, c.name, sizeof(p.name));
 		err = vr_mark_add(st, &p, true, e);
-		if (err && err != -EEXIST)
+		/* Its name holds another point: both stay. */
+		if (err == -EEXIST) {
+			snprintf(p.name, sizeof(p.name), "%.100s seq:%" PRIu64, (char *)c.name, p.seq);
+			err = vr_mark_add(st, &p, true, e);
+		}
+		if (err)
 			return err;
 	}
 	return 0;
@@ -920,7 +933,7 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 {
 	struct vr_batch *b;
 	struct vr_segment *s;
-	uint64_t at;
+	uint64_t at, entries;
 	int err;
 
 	if (st->failed)
@@ -941,8 +954,10 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	}
 	if (!err)
 		err = check_returned(st, b, e);
+	if (!err)
+		err = count_entries(b, &entries, e);
 	if (!err && !own)
-		err = check_space(st, b, e);
+		err = check_space(st, b, entries, e);
 	if (!err)
 		err = pin_checkpoints(st, b, e);
 	if (err)
@@ -1018,7 +1033,7 @@ int vr_store_commit(struct vr_store *st, struct vr_err *e)
 	return 0;
 }
 
-/* --- asking and setting --------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------------- */
 
 void vr_store_info(struct vr_store *st, struct vr_info *info)
 {
@@ -1079,98 +1094,6 @@ struct vr_history *vr_store_history(struct vr_store *st)
 	memcpy(h, st->history, sizeof(*h));
 	pthread_mutex_unlock(&st->lock);
 	return h;
-}
-
-int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uint64_t quota, struct vr_err *e)
-{
-	struct vr_super old;
-	int err;
-
-	pthread_mutex_lock(&st->lock);
-	old = *st->super;
-	st->super->retain_ns = ns;
-	st->super->retain_bytes = bytes;
-	st->super->quota_bytes = quota;
-	err = vr_super_change(st, &old, e);
-	pthread_mutex_unlock(&st->lock);
-	return err;
-}
-
-int vr_store_set_source(struct vr_store *st, const uint8_t *host, const char *host_name, const uint8_t *ring,
-			uint64_t connection, struct vr_err *e)
-{
-	struct vr_super old;
-	int err;
-
-	pthread_mutex_lock(&st->lock);
-	old = *st->super;
-	memcpy(st->super->source, host, VAIO_RW_ID_LEN);
-	memset(st->super->source_name, 0, sizeof(st->super->source_name));
-	snprintf(st->super->source_name, sizeof(st->super->source_name), "%s", host_name);
-	memcpy(st->super->ring, ring, VAIO_RW_ID_LEN);
-	st->super->connection = connection;
-	err = vr_super_change(st, &old, e);
-	pthread_mutex_unlock(&st->lock);
-	return err;
-}
-
-static int find_client(const struct vr_super *s, const char *subject)
-{
-	for (unsigned int i = 0; i < s->nr_clients; i++)
-		if (!strcmp(s->clients[i], subject))
-			return (int)i;
-	return -1;
-}
-
-bool vr_store_has_client(struct vr_store *st, const char *subject)
-{
-	bool has;
-
-	pthread_mutex_lock(&st->lock);
-	has = find_client(st->super, subject) >= 0;
-	pthread_mutex_unlock(&st->lock);
-	return has;
-}
-
-unsigned int vr_store_clients(struct vr_store *st, char (*out)[VAIO_RW_TEXT_LEN], unsigned int room)
-{
-	unsigned int nr;
-
-	pthread_mutex_lock(&st->lock);
-	nr = st->super->nr_clients < room ? st->super->nr_clients : room;
-	memcpy(out, st->super->clients, nr * sizeof(*out));
-	pthread_mutex_unlock(&st->lock);
-	return nr;
-}
-
-int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e)
-{
-	struct vr_super *s = st->super, old;
-	char text[VAIO_RW_TEXT_LEN] = "";
-	int i, err = 0;
-
-	if (!*subject || strlen(subject) >= VAIO_RW_TEXT_LEN)
-		return vr_fail(e, -EINVAL, "the subject name '%.40s' has not 1 to %d bytes", subject, VAIO_RW_TEXT_LEN - 1);
-	memcpy(text, subject, strlen(subject));
-	if (!vr_text_valid((const uint8_t *)text, sizeof(text)))
-		return vr_fail(e, -EINVAL, "the subject name has control characters");
-	pthread_mutex_lock(&st->lock);
-	old = *s;
-	i = find_client(s, subject);
-	if (add && i < 0 && s->nr_clients == VAIO_RS_MAX_CLIENTS) {
-		err = vr_fail(e, -E2BIG, "the group has %u clients already", VAIO_RS_MAX_CLIENTS);
-	} else if (add && i < 0) {
-		memcpy(s->clients[s->nr_clients++], text, sizeof(text));
-		err = vr_super_change(st, &old, e);
-	} else if (!add && i < 0) {
-		err = vr_fail(e, -ENOENT, "'%.150s' is no client of the group", subject);
-	} else if (!add) {
-		memmove(s->clients[i], s->clients[i + 1], (s->nr_clients - (unsigned int)i - 1) * sizeof(*s->clients));
-		s->nr_clients--;
-		err = vr_super_change(st, &old, e);
-	}
-	pthread_mutex_unlock(&st->lock);
-	return err;
 }
 
 int vr_store_check(struct vr_store *st, const struct vaio_rw_record *r, const uint8_t hash[VAIO_RW_HASH_LEN],

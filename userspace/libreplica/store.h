@@ -81,7 +81,7 @@ void vr_store_durable(struct vr_store *st, struct vr_state *durable);
 /* The newest history; the caller frees it. NULL: no memory. */
 struct vr_history *vr_store_history(struct vr_store *st);
 
-/* --- settings: durable when they return --------------------------------------------------- */
+/* --- settings (settings.c): durable when they return ------------------------------------- */
 
 int vr_store_set_retention(struct vr_store *st, uint64_t ns, uint64_t bytes, uint64_t quota, struct vr_err *e);
 /*
