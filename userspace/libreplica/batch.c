@@ -176,6 +176,8 @@ int vr_frame_unpack(struct vr_unpacker *u, const struct vaio_rw_frame *h, void *
 		return vr_fail(e, -EIO, "frame: CRC");
 	if (le16toh(h->codec) != VAIO_RW_CODEC_NONE)
 		return unpack(u, h, to, e);
+	if (h->stored_length != h->raw_length)
+		return vr_fail(e, -EIO, "frame: %u of %u bytes", le32toh(h->stored_length), le32toh(h->raw_length));
 	memcpy(to, h + 1, le32toh(h->raw_length));
 	return 0;
 }
