@@ -12,7 +12,7 @@ make_pki() {
 		new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" "${@:2}" 2>/dev/null; }
 		new ca -x509 -out ca.pem -days 30 -subj '/CN=test CA' || exit
 		for name in server client; do
-			printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\n' >ext
+			printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:10.0.2.2\n' >ext
 			new $name -out $name.csr -subj "/CN=$name" &&
 				openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
 					-extfile ext -out $name.pem 2>/dev/null || exit

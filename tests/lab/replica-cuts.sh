@@ -5,10 +5,12 @@
 
 MIB=${VAIO_FULL:+64}
 MIB=${MIB:-32}
+STORE_MIB=1500
 . "$(dirname "$0")/replica-lib.sh"
 
 repl_modules
 repl_devices || bail 'the devices are made'
+store_disk $STORE_MIB || bail 'the store has a disk'
 make_pki || bail 'certificates are made'
 replicad_start
 head -c "${MIB}M" /dev/urandom | dd of=/dev/data1 bs=1M oflag=direct status=none iflag=fullblock
@@ -34,7 +36,7 @@ cut() {
 		{ note "after the $1 was cut: $(vaioctl group show g; tail -n 8 "$WORK/agent" "$WORK/replicad")"; return 1; }
 }
 stamper_start() {
-	stamper --seed "$VAIO_SEED" --ledger "$WORK/ledger" --pause 2000 /dev/mapper/d1 /dev/mapper/d2 >"$WORK/stamper" 2>&1 &
+	stamper --seed "$VAIO_SEED" --ledger "$WORK/ledger" --pause 20000 /dev/mapper/d1 /dev/mapper/d2 >"$WORK/stamper" 2>&1 &
 	stamper_pid=$!
 }
 pause() { kill -STOP "$stamper_pid"; }
@@ -56,24 +58,48 @@ check 'and how far behind it is' test "$(agent_field 'g["rpo_ms"]')" -ge 0
 
 # --- cuts
 
+copied=$(counter resync_bytes)
 stamper_start
-ok_cuts=0
-cuts=$(scaled 180)
+kinds=()
+for ((i = 0; i < $(scaled 80); i++)); do kinds+=(agent); done
+for ((i = 0; i < $(scaled 60); i++)); do kinds+=(replicad); done
+for ((i = 0; i < $(scaled 40); i++)); do kinds+=(connection); done
+cuts=${#kinds[@]}
 for ((i = 0; i < cuts; i++)); do
-	random 1 18
-	if ((REPLY <= 8)); then what=agent; elif ((REPLY <= 14)); then what=replicad; else what=connection; fi
+	random "$i" $((cuts - 1))
+	what=${kinds[REPLY]}
+	kinds[REPLY]=${kinds[i]}
 	random 10 99
 	sleep "0.$REPLY"
-	cut $what || break
-	ok_cuts=$((ok_cuts + 1))
+	cut "$what" || break
 done
-is 'after each cut all arrives' "$ok_cuts" "$cuts"
+is 'after each cut all arrives' "$i" "$cuts"
 pause
 replica_equals 'and the replica is equal to the disks'
 is 'without a gap' "$(counter gaps)" 0
 check 'each cut made a new session' test "$(grep -c 'goes on after' "$WORK/agent")" -ge "$cuts"
 is 'only the first agent began anew' "$(grep -c 'begins after' "$WORK/agent")" 1
-check 'nothing was resynced' test "$(counter resync_bytes)" -le $((MIB << 20))
+is 'nothing was resynced' "$(counter resync_bytes)" "$copied"
+
+# --- the agent is away, and there is room in the ring
+
+stalls=$(counter stalls)
+times=$(scaled 100)
+for ((i = 0; i < times; i++)); do
+	go_on
+	random 10 99
+	sleep "0.0$REPLY"
+	agent_kill
+	sleep "0.0$REPLY"
+	pause
+	at=$(now_at published)
+	agent_start
+	wait_for 90 eval "(( \$(now_at durable) >= $at ))" || break
+done
+is 'the agent is killed again and again' "$i" "$times"
+is 'there was room in the ring' "$(counter stalls)" "$stalls"
+is 'no gap' "$(counter gaps)" 0
+is 'no resync' "$(counter resync_bytes)" "$copied"
 
 # --- a named point
 
@@ -133,25 +159,45 @@ kill -HUP "$agent_pid"
 check 'until SIGHUP' wait_for 60 agent_state_is replicating
 is 'and there is no other gap yet' "$(counter gaps)" 1
 
-# --- sync: what is acknowledged is there
+# --- the replica loses its power in sync mode: what is acknowledged is there
 
+check 'nothing is under way' wait_for 60 caught_up
 vaioctl group set g mode=sync on_loss=hold
 check 'sync mode begins' wait_for 30 eval "agent_field 'g[\"mode\"]' | grep -q sync"
 wait_for 60 agent_state_is replicating
+replicad_kill
+echo witness >"$WORK/disk/flushed"
+sync "$WORK/disk/flushed"
+head -c 4096 /dev/urandom | dd of=/dev/store bs=4096 seek=$(((STORE_MIB - 1) * 256)) oflag=direct status=none
+store_power_cut
+agent_kill
+store_power_on || bail 'the store comes back'
+is 'a power cut leaves what was flushed' "$(cat "$WORK/disk/flushed")" witness
+check 'and takes what was in the cache of the disk' \
+	cmp -n 4096 <(dd if=/dev/store bs=4096 skip=$(((STORE_MIB - 1) * 256)) count=1 iflag=direct status=none) /dev/zero
 rounds=$(scaled 20)
+lost=0
 for ((i = 0; i < rounds; i++)); do
-	go_on
-	random 10 99
-	sleep "0.$REPLY"
-	kill -9 "$agent_pid" "$replicad_pid"
-	wait "$agent_pid" "$replicad_pid" 2>/dev/null
-	out=$(run_oracle --ledger "$WORK/ledger") || { note "$out"; break; }
+	at=$(now_at durable)
 	replicad_start
 	agent_start
-	at=$(now_at published)
-	wait_for 90 eval "(( \$(now_at durable) >= $at ))" || break
+	go_on
+	wait_for 90 eval "(( \$(now_at durable) > $at + 100 ))" || break
+	random 10 99
+	sleep "0.$REPLY"
+	echo witness >"$WORK/disk/witness$i"
+	store_power_cut || break
+	agent_kill
+	store_power_on || break
+	[[ $(cat "$WORK/disk/witness$i" 2>/dev/null) == witness ]] || lost=$((lost + 1))
+	out=$(run_oracle --ledger "$WORK/ledger") || { note "$out"; break; }
 done
-is 'sync: both are killed, and each acknowledged write is at the replica' "$i" "$rounds"
+is 'each write that was acknowledged survives power cuts of the replica' "$i" "$rounds"
+is 'cuts took what was not synced' "$lost" "$rounds"
+replicad_start
+agent_start
+wait_for 60 agent_state_is replicating
+is 'and there is no other gap' "$(counter gaps)" 1
 vaioctl group set g mode=async on_loss=stall:60s,track
 wait_for 60 agent_state_is replicating
 
@@ -164,7 +210,7 @@ is 'the stamper saw no error' "$(cat "$WORK/stamper")" ''
 replica_equals 'at last all is equal'
 kill "$replicad_pid"
 wait "$replicad_pid"
-out=$(run_oracle --points "$(scaled 100)")
+out=$(run_oracle --points "$(scaled 20)")
 like 'each point is a prefix of what was written' "$out" '^records [0-9]+ points [0-9]+'
 note "$out"
 read -r _ _ _ _ _ _ _ _ _ _ _ first _ last <<<"$out"
@@ -182,7 +228,9 @@ is 'points read over NBD are what the records say' "$i" "$times"
 
 # --- the end
 
-check 'the agent ends when it is told' eval 'kill "$agent_pid"; wait "$agent_pid"'
+kill "$agent_pid"
+wait "$agent_pid"
+is 'the agent ends when it is told' $? 0
 note "$(grep -c 'goes on' "$WORK/agent") sessions went on"
 check 'the disks are removed' repl_down
 check 'the group is deleted' vaioctl group delete g

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # For the replica*.sh scripts: disks d1 and d2 in group g, vaio-agent, vaio-replicad on the
-# loopback interface with TLS, and its store in $WORK/store.
+# loopback interface with TLS, and its store in $STORE.
 
 . "$(dirname "${BASH_SOURCE[0]}")/repl-lib.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/pki.sh"
@@ -22,6 +22,29 @@ replicad_kill() {
 	kill -9 "$replicad_pid" 2>/dev/null
 	wait "$replicad_pid" 2>/dev/null
 }
+
+# store_disk MIB: the store lies on a disk of its own, whose write cache is volatile. (null_blk's has what is
+# written for the first time; what is written again where there was something is not lost.) The last MiB is free.
+store_disk() {
+	modprobe ext4 && mem_disk store "$1" 512 cache_size=64 || return
+	STORE=$WORK/disk/store
+	mkdir "$WORK/disk" && mkfs.ext4 -q -E nodiscard /dev/store $(($1 - 1))M && store_mount || return
+	defer umount "$WORK/disk"
+}
+# What nobody syncs is not written by the filesystem's own clock.
+store_mount() { mount -o commit=3600 /dev/store "$WORK/disk"; }
+# The power of the replica's machine goes: nothing is written from this moment on, what was in the page cache and
+# in the disk's cache is lost.
+store_power_cut() {
+	python3 - "$WORK/disk" <<-'PY' || return
+	import fcntl, os, struct, sys
+	EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587d, 2
+	fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
+	PY
+	replicad_kill
+	umount "$WORK/disk" && echo 0 >/sys/kernel/config/nullb/store/power
+}
+store_power_on() { echo 1 >/sys/kernel/config/nullb/store/power && store_mount; }
 
 # Overrides those of the test agent.
 agent_start() { # [OPTION...]
