@@ -368,7 +368,9 @@ static void test_sealed_under_view(void **state)
 		append(10);
 	ok(vr_store_commit(st, &why));
 	fs->before = seal_meanwhile;
-	ok(model_check(st, &m, info_of(st).durable.last_seq, &why));
+	/* the newest point may have nothing of the first segment any more */
+	for (uint64_t seq = info_of(st).durable.last_seq; fs->before && seq; seq--)
+		ok(model_check(st, &m, seq, &why));
 	assert_null(fs->before);
 	end();
 }
@@ -742,32 +744,37 @@ static void test_gap_time(void **state)
 /* What was thinned out after somebody had found it cannot be named, held, or taken into use. */
 static void test_thinned_meanwhile(void **state)
 {
-	struct vr_point p, q;
+	struct vr_point found[8], p, *q;
+	unsigned int n = 0;
 	char text[32];
-	bool gone = false;
+	uint64_t seq;
 
 	(void)state;
 	begin(200);
 	ok(vr_store_set_thinning(st, 8 * MODEL_SECOND, 2 * MODEL_SECOND, &why));
 	for (int i = 0; i < 10; i++)
 		append(10);
-	p.seq = model_last(&m) - 20;
+	seq = model_last(&m) - 20;
 	for (int i = 0; i < 300; i++)
 		append(10);
 	ok(vr_store_commit(st, &why));
-	while (!gone) {
-		assert_true(++p.seq < model_last(&m));
-		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)p.seq);
-		ok(vr_point_find(st, text, 0, &q, &why));
-		if (q.seq == p.seq) {
-			maintain_all(false);
-			gone = vr_point_find(st, text, 0, &p, &why) == -ENOENT;
-			p.seq = q.seq;
-		}
+	while (n < 8) {
+		assert_true(++seq < model_last(&m));
+		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)seq);
+		ok(vr_point_find(st, text, 0, &found[n], &why));
+		n += found[n].seq == seq;
 	}
-	strcpy(q.name, "held");
-	assert_int_equal(vr_mark_add(st, &q, true, &why), -ENOENT);
-	assert_int_equal(vr_store_failover(st, VR_FAILOVER, &q, &why), -ENOENT);
+	maintain_all(false);
+	/* one of them may be the one that is kept of its two seconds */
+	for (q = found; q < found + 8; q++) {
+		snprintf(text, sizeof(text), "seq:%llu", (unsigned long long)q->seq);
+		if (vr_point_find(st, text, 0, &p, &why) == -ENOENT)
+			break;
+	}
+	assert_true(q < found + 8);
+	strcpy(q->name, "held");
+	assert_int_equal(vr_mark_add(st, q, true, &why), -ENOENT);
+	assert_int_equal(vr_store_failover(st, VR_FAILOVER, q, &why), -ENOENT);
 	assert_int_equal(vr_point_find(st, text, 0, &p, &why), -ENOENT);
 	end();
 }
