@@ -149,6 +149,8 @@ static void random_requests(struct kunit *test)
 		{ "within a granule", GRANULE, 8, 0 },
 		{ "some granules", 8 * GRANULE, GRANULE / 2, 0 },
 		{ "small and wide", 8 * GRANULE, 3 * GRANULE, 0 },
+		/* so many granules that some have one bucket, and not so many that all are looked at */
+		{ "two granules, one bucket", 256 * GRANULE, 200 * GRANULE, 0 },
 		{ "from one end to the other", 4 * GRANULE, GRANULE, 8 },
 	};
 	struct repl_range *r[DEPTH];
@@ -169,7 +171,8 @@ static void random_requests(struct kunit *test)
 			i = prandom_u32_state(&rnd) % DEPTH;
 			if (!in[i]) {
 				r[i]->first = prandom_u32_state(&rnd) % s->space;
-				r[i]->last = r[i]->first + prandom_u32_state(&rnd) % s->longest;
+				r[i]->last = r[i]->first + prandom_u32_state(&rnd) %
+					     (prandom_u32_state(&rnd) % 2 ? 8 : s->longest);
 				if (s->far && !(prandom_u32_state(&rnd) % s->far)) {
 					r[i]->last += GRANULE << 20;
 					if (prandom_u32_state(&rnd) % 2)
