@@ -15,7 +15,7 @@ make_pki || bail 'certificates are made'
 replicad_start
 head -c "${MIB}M" /dev/urandom | dd of=/dev/data1 bs=1M oflag=direct status=none iflag=fullblock
 # A slow machine must not make gaps where none are wanted: writers wait.
-vaioctl group create g ring=16MiB target="localhost:$PORT" on_loss=stall:60s,track || bail 'the group is made'
+vaioctl group create g ring=64MiB target="localhost:$PORT" on_loss=stall:60s,track || bail 'the group is made'
 repl_up group g || bail 'the disks are made'
 
 now_at() { vaioctl --json group show g | jq -r ".counters.$1"; }
