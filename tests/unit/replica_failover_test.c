@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Failover of a store against a model of its states, with a power cut at each sync. */
-#include <gcrypt.h>
-#include <time.h>
 
-#include "unit.h"
-#include "replica_model.h"
-
-static struct vr_err why;
-static uint64_t seed;
-
-static const struct vr_options small = { .write = true, .segment_bytes = 96 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
-
-#define ok(call) do { \
-	int rc_ = (call); \
-	if (rc_) \
-		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
-} while (0)
+#include "store_test.h"
 
 /* What the model allows, by itself: to 0 means refused. */
 static uint32_t model_to(uint32_t from, enum vr_failover_step step)
@@ -346,10 +332,7 @@ int main(void)
 		cmocka_unit_test(test_returned),
 		cmocka_unit_test(test_held),
 	};
-	const char *text = getenv("VAIO_SEED");
 
-	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
-	gcry_check_version(NULL);
-	print_message("# seed %llu\n", (unsigned long long)seed);
+	begin_tests();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,22 +3,8 @@
  * A store when its storage fails, is used by two, or is asked at the wrong moment. Each of these lost or falsified
  * something once.
  */
-#include <gcrypt.h>
-#include <time.h>
 
-#include "unit.h"
-#include "replica_model.h"
-
-static struct vr_err why;
-static uint64_t seed;
-
-static const struct vr_options small = { .write = true, .segment_bytes = 96 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
-
-#define ok(call) do { \
-	int rc_ = (call); \
-	if (rc_) \
-		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
-} while (0)
+#include "store_test.h"
 
 static struct memfs *fs;
 static struct vr_store *st;
@@ -202,7 +188,6 @@ static void test_settings(void **state)
 }
 
 /* --- killed, then cut ------------------------------------------------------------------------------- */
-
 
 static struct memfs *cuts[4000];
 static unsigned int nr_cuts;
@@ -394,11 +379,23 @@ static void add_fault(void *arg, const char *text)
 	fail_msg("%s", text);
 }
 
+/* A store of a disk of @size bytes; its batch is not finished. */
+static void begin_empty(uint64_t size)
+{
+	struct vaio_rw_member d = { .size = htole64(size), .block_size = htole32(512), .disk = { 1 } };
+	struct vaio_rw_record r = { 0 };
+
+	fs = memfs_new(seed);
+	model_init(&m, seed);
+	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	st = open_store(fs);
+	assert_int_equal(model_generation(&m), 0);
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+}
+
 /* A disk whose end is no cell's end is in the base, and then grows. */
 static void test_grow(void **state)
 {
-	struct vaio_rw_member d = { .size = htole64(100 << 10), .block_size = htole32(512) };
-	struct vaio_rw_record r = { 0 };
 	static uint8_t want[200 << 10], got[200 << 10];
 	uint64_t grown;
 	struct vr_view *v;
@@ -406,13 +403,7 @@ static void test_grow(void **state)
 	size_t len;
 
 	(void)state;
-	fs = memfs_new(seed);
-	model_init(&m, seed);
-	ok(vr_store_create(&fs->io, m.group, "group", &why));
-	st = open_store(fs);
-	assert_int_equal(model_generation(&m), 0);
-	d.disk[0] = 1;
-	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	begin_empty(100 << 10);
 	assert_int_equal(model_resync_begin(&m, VAIO_RW_S_INITIAL), 0);
 	assert_int_equal(model_group(&m, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
 	batch = vr_builder_finish(m.builder, &len);
@@ -462,19 +453,12 @@ static void test_grow(void **state)
 static void test_index_bomb(void **state)
 {
 	const uint64_t gib = 1 << 30;
-	struct vaio_rw_member d = { .size = htole64(4 * gib), .block_size = htole32(512) };
 	struct vaio_rw_record r = { 0 };
 	const void *batch;
 	size_t len;
 
 	(void)state;
-	fs = memfs_new(seed);
-	model_init(&m, seed);
-	ok(vr_store_create(&fs->io, m.group, "group", &why));
-	st = open_store(fs);
-	assert_int_equal(model_generation(&m), 0);
-	d.disk[0] = 1;
-	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	begin_empty(4 * gib);
 	batch = vr_builder_finish(m.builder, &len);
 	ok(vr_store_append(st, batch, len, &why));
 	for (unsigned int i = 0; i < VAIO_RW_MAX_RECORDS; i++) {
@@ -801,12 +785,7 @@ int main(void)
 		cmocka_unit_test(test_thinned_meanwhile),
 		cmocka_unit_test(test_sealed_under_view),
 	};
-	const char *text = getenv("VAIO_SEED");
 
-	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
-	gcry_check_version(NULL);
-	if (getenv("VAIO_TEST"))
-		cmocka_set_test_filter(getenv("VAIO_TEST"));
-	print_message("# seed %llu\n", (unsigned long long)seed);
+	begin_tests();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

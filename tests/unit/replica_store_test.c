@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The replica's store against a model: random histories, power cuts, full storage. */
-#include <gcrypt.h>
-#include <time.h>
 
-#include "unit.h"
-#include "replica_model.h"
+#include "store_test.h"
 
-static struct vr_err why;
-static uint64_t seed;
 static bool full_run;
-
-static const struct vr_options small = { .write = true, .segment_bytes = 96 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
-
-#define ok(call) do { \
-	int rc_ = (call); \
-	if (rc_) \
-		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
-} while (0)
 
 static struct vr_store *open_store(struct memfs *fs, const struct vr_options *o)
 {
@@ -826,15 +813,9 @@ int main(void)
 		cmocka_unit_test(test_bit_rot),
 		cmocka_unit_test(test_power_cuts),
 	};
-	const char *text = getenv("VAIO_SEED"), *all = getenv("VAIO_FULL");
+	const char *all = getenv("VAIO_FULL");
 
-	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
 	full_run = all && *all;
-	gcry_check_version(NULL);
-	/* One test alone: VAIO_TEST=test_points */
-	if (getenv("VAIO_TEST"))
-		cmocka_set_test_filter(getenv("VAIO_TEST"));
-	printf("# seed %llu\n", (unsigned long long)seed);
-	fflush(stdout);
+	begin_tests();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Thinning out against a model: which points stay, what they show, power cuts at each sync. */
-#include <gcrypt.h>
-#include <time.h>
 
-#include "unit.h"
-#include "replica_model.h"
+#include "store_test.h"
 
 #define EVERY_WRITE	(8 * MODEL_SECOND)
 #define INTERVAL	(2 * MODEL_SECOND)
 
-static struct vr_err why;
-static uint64_t seed;
 static const struct vr_options options = { .write = true, .segment_bytes = 700 << 10, .reserve_bytes = 64 << 10, .merge = 3 };
-
-#define ok(call) do { \
-	int rc_ = (call); \
-	if (rc_) \
-		fail_msg("%s: %d (%s), seed %llu", #call, rc_, why.text, (unsigned long long)seed); \
-} while (0)
 
 static struct vr_store *open_store(struct memfs *fs)
 {
@@ -282,12 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random), cmocka_unit_test(test_asking), cmocka_unit_test(test_cuts),
 	};
-	const char *text = getenv("VAIO_SEED");
 
-	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
-	if (getenv("VAIO_TEST"))
-		cmocka_set_test_filter(getenv("VAIO_TEST"));
-	gcry_check_version(NULL);
-	print_message("# seed %llu\n", (unsigned long long)seed);
+	begin_tests();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
