@@ -21,6 +21,9 @@
 static struct vr_err why;
 static uint64_t seed;
 static char program[PATH_MAX];
+static const char *program_at = "../bin/vaio-replicad";	/* from where the test is */
+static const char *more_words[5];	/* of its command line */
+static const char *preload;		/* an object that comes before the C library */
 static pid_t daemon_pid;
 static int port;
 
@@ -39,8 +42,13 @@ static void start_daemon(void)
 		dup2(out[1], 1);
 		close(out[0]);
 		freopen(in_scratch("log"), "a", stderr);
+		if (preload) {
+			setenv("LD_PRELOAD", preload, 1);
+			setenv("VAIO_STALL", in_scratch("stall"), 1);
+		}
 		execl(program, program, "--store", in_scratch("store"), "--listen", "127.0.0.1:0", "--pki", in_scratch("pki"),
-		      "--socket", in_scratch("sock"), "--segment", "256KiB", "--reserve", "1MiB", NULL);
+		      "--socket", in_scratch("sock"), "--segment", "256KiB", "--reserve", "1MiB", more_words[0],
+		      more_words[1], more_words[2], more_words[3], NULL);
 		_exit(127);
 	}
 	close(out[1]);
@@ -356,7 +364,7 @@ static int setup(void **state)
 
 	exe[n > 0 ? n : 0] = 0;
 	*strrchr(exe, '/') = 0;
-	snprintf(program, sizeof(program), "%s/../bin/vaio-replicad", exe);
+	snprintf(program, sizeof(program), "%s/%s", exe, program_at);
 	/* Processes die here, not machines: memory will do, and is quick. */
 	if (!access("/dev/shm", W_OK))
 		strcpy(scratch, "/dev/shm/vaio-.XXXXXX");

@@ -73,9 +73,10 @@ static json_t *group_json(struct group *g)
 	vr_store_info(st, &i);
 	j = vr_report_store(st);
 	pthread_mutex_lock(&g->lock);
-	json_object_update_new(j, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I}", "directory", g->dir, "state", state_word(g, &i),
+	json_object_update_new(j, json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:I}", "directory", g->dir, "state", state_word(g, &i),
 					    "connected", g->session != NULL, "upkeep_error", g->upkeep_error, "received_bytes",
-					    (json_int_t)g->received, "rate_bytes", (json_int_t)group_rate(g)));
+					    (json_int_t)g->received, "rate_bytes", (json_int_t)group_rate(g), "memory_bytes",
+					    (json_int_t)memory_used(g), "memory_share_bytes", (json_int_t)memory_share()));
 	if (g->flow != FLOWS)
 		json_object_set_new(j, "blocked", json_string((char *)g->blocked.text));
 	if (g->session) {

@@ -230,7 +230,7 @@ static void free_queue(struct queued *q)
 	while (q) {
 		struct queued *next = q->next;
 
-		free(q);
+		queued_free(q);
 		q = next;
 	}
 }
@@ -241,7 +241,6 @@ static void drop_queue(struct group *g)
 	free_queue(g->first);
 	g->first = NULL;
 	g->last = &g->first;
-	g->queue_bytes = 0;
 	pthread_cond_broadcast(&g->change);
 }
 
@@ -430,7 +429,6 @@ static void *writer(void *arg)
 		}
 		g->first = NULL;
 		g->last = &g->first;
-		g->queue_bytes = 0;
 		g->writing = true;
 		pthread_cond_broadcast(&g->change);
 		pthread_mutex_unlock(&g->lock);
@@ -514,6 +512,7 @@ static struct group *add_group(const uint8_t *id)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&g->change, &attr);
 	pthread_cond_init(&g->upkeep, &attr);
+	pthread_cond_init(&g->memory, &attr);
 	g->last = &g->first;
 	open_store(g);
 	if (pthread_create(&t1, NULL, writer, g))
@@ -825,15 +824,12 @@ uint64_t group_rate(struct group *g)
 void group_queue(struct group *g, struct session *s, struct queued *q)
 {
 	pthread_mutex_lock(&g->lock);
-	while (g->queue_bytes && g->queue_bytes + q->len > QUEUE_BYTES && !s->end && !stopping && g->flow == FLOWS)
-		wait_change(g, 1000);
 	if (g->flow != FLOWS || s->end || stopping) {
-		free(q);
+		queued_free(q);
 	} else {
 		q->next = NULL;
 		*g->last = q;
 		g->last = &q->next;
-		g->queue_bytes += q->len;
 		count_bytes(g, q->len);
 		pthread_cond_broadcast(&g->change);
 	}

@@ -24,7 +24,7 @@
 
 struct config config = {
 	.store = "/var/lib/vaio/replica", .listen = "[::]:7790", .pki = "/etc/pki/vaio", .socket = "/run/vaio/replicad.sock",
-	.new_groups = true, .max_groups = 256, .retain_ns = 24ULL * 3600 * 1000000000,
+	.new_groups = true, .max_groups = 256, .queue_bytes = 2304ULL << 20, .retain_ns = 24ULL * 3600 * 1000000000,
 };
 atomic_bool stopping;
 
@@ -53,6 +53,8 @@ static void usage(FILE *f)
 		"  --socket PATH        for vaioctl (default /run/vaio/replicad.sock)\n"
 		"  --new-groups WORD    allow (default) or deny groups that are not here yet\n"
 		"  --max-groups N       (default 256)\n"
+		"  --queue SIZE         memory for what is not written yet, of all groups together\n"
+		"                       (default 2304MiB; 9MiB for each of --max-groups at least)\n"
 		"  --retain TIME        history of new groups (default 24h)\n"
 		"  --quota SIZE         of new groups (default none)\n"
 		"  --segment SIZE       of the journal (default 256MiB)\n"
@@ -79,6 +81,11 @@ static int option(int c, const char *value)
 	case 'm':
 		rc = vaio_parse_number(value, 1, 100000, &n, &e);
 		config.max_groups = (unsigned int)n;
+		break;
+	case 'b':
+		rc = vaio_parse_size(value, &config.queue_bytes, &e);
+		if (!rc && config.queue_bytes > 1ULL << 40)
+			rc = vaio_fail(&e, VAIO_USAGE, "--queue '%s': accepted are 9MiB to 1TiB", value);
 		break;
 	case 'r':
 		rc = vaio_parse_time(value, &ms, &e);
@@ -185,7 +192,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "store", 1, NULL, 's' }, { "listen", 1, NULL, 'l' }, { "pki", 1, NULL, 'p' }, { "socket", 1, NULL, 'k' },
-		{ "new-groups", 1, NULL, 'n' }, { "max-groups", 1, NULL, 'm' }, { "retain", 1, NULL, 'r' },
+		{ "new-groups", 1, NULL, 'n' }, { "max-groups", 1, NULL, 'm' }, { "queue", 1, NULL, 'b' }, { "retain", 1, NULL, 'r' },
 		{ "quota", 1, NULL, 'q' }, { "segment", 1, NULL, 'g' }, { "reserve", 1, NULL, 'e' },
 		{ "help", 0, NULL, 'h' }, { "version", 0, NULL, 'v' }, { 0 },
 	};
@@ -212,6 +219,11 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc) {
 		fprintf(stderr, "vaio-replicad: '%s' is no option\n", argv[optind]);
+		return 2;
+	}
+	if (config.max_groups * (uint64_t)GROUP_LEAST > config.queue_bytes) {
+		fprintf(stderr, "vaio-replicad: %u groups (--max-groups) need --queue %uMiB at least, 9MiB for each\n",
+			config.max_groups, config.max_groups * (GROUP_LEAST >> 20));
 		return 2;
 	}
 	umask(077);

@@ -16,7 +16,9 @@
 #include "../libreplica/libreplica.h"
 #include "../libreplica/report.h"
 
-#define QUEUE_BYTES	(32U << 20)	/* of batches that a group holds in memory; the window of WELCOME is half of it */
+#define GROUP_BYTES	(32U << 20)	/* of batches that a group has in memory at most; see memory.c */
+#define GROUP_LEAST	(9U << 20)	/* and at least: one batch of VAIO_RW_MAX_BATCH */
+#define MAX_OTHER	(128U << 10)	/* of a message that is no batch: the longest is a HELLO */
 #define MAX_SESSIONS	256
 
 struct config {
@@ -24,6 +26,7 @@ struct config {
 	bool new_groups;
 	unsigned int max_groups;
 	uint64_t segment_bytes, reserve_bytes;
+	uint64_t queue_bytes;		/* of batches of all groups, max_groups times GROUP_LEAST at least */
 	uint64_t retain_ns, quota_bytes;	/* of new groups */
 };
 
@@ -71,6 +74,7 @@ int tls_start(struct session *s, struct vr_err *e);
 
 struct queued {
 	struct queued *next;
+	struct group *owner;		/* whose memory it is, see memory.c; NULL: no batch */
 	size_t len;
 	uint64_t data[];
 };
@@ -88,7 +92,6 @@ struct group {
 	bool damaged;
 	struct session *session;
 	struct queued *first, **last;
-	size_t queue_bytes;
 	bool writing;			/* the writer works on batches that it took; or a failover in its place */
 	bool reopening;			/* somebody opens the store again */
 	bool asking;			/* a checkpoint is being asked for: the session stays */
@@ -100,6 +103,9 @@ struct group {
 	uint64_t received;		/* bytes of batches */
 	uint64_t rate_ms, rate_bytes;	/* when a measurement of the rate began, and what had come by then */
 	uint64_t rate;			/* bytes a second in the last one that ended */
+	/* memory.c's lock: */
+	uint64_t batch_bytes;		/* of batches that are being received, wait, or are being written */
+	pthread_cond_t memory;		/* some of it was given back */
 };
 
 #define RATE_MS	5000U
@@ -126,7 +132,7 @@ int group_attach(struct group *g, struct session *s, const struct vr_hello *h, s
 void group_detach(struct group *g, struct session *s);
 /* Ends the group's connection when it is that of @subject, who may not write it any more. */
 void group_expel(struct group *g, const char *subject);
-/* Waits while the queue is full. Takes @q over. */
+/* Takes @q over. */
 void group_queue(struct group *g, struct session *s, struct queued *q);
 void group_fence_passed(struct group *g, struct session *s);
 /* A step of a failover: ends the group's connection when it is not ready any more. The step's errors, or -EIO. */
@@ -140,6 +146,20 @@ int group_checkpoint(struct group *g, uint32_t kind, const char *name, uint64_t 
 uint64_t group_rate(struct group *g);
 uint64_t now_ms(void);
 uint64_t wall_ns(void);
+
+/* --- memory.c ---------------------------------------------------------------------------- */
+
+/* What a group may have in memory of its batches, bytes. */
+uint64_t memory_share(void);
+/*
+ * A place for a batch of @len bytes. Waits until there is memory, as long as @wait, called about each second, returns true.
+ * NULL: it did not, or malloc() failed.
+ */
+struct queued *memory_take(struct group *g, size_t len, bool (*wait)(void *arg), void *arg);
+void memory_give(struct group *g, size_t whole);
+/* What a group has of it now. */
+uint64_t memory_used(struct group *g);
+void queued_free(struct queued *q);
 
 /* --- admin.c: the unix socket ------------------------------------------------------------- */
 

@@ -142,6 +142,33 @@ static int receive(struct session *s, void *buf, size_t len)
 	return 1;
 }
 
+struct waiting {
+	struct session *s;
+	uint64_t pinged;
+};
+
+/* The disk is slow, or hangs: the source is told that we live. What it says meanwhile is heard later. */
+static bool wait_for_memory(void *arg)
+{
+	struct waiting *w = arg;
+	struct vaio_rw_ping ping = { 0 };
+
+	if (stopping || w->s->end)
+		return false;
+	if (now_ms() - w->pinged > VAIO_RW_PING_MS) {
+		w->pinged = now_ms();
+		return !session_send(w->s, VAIO_RW_PING, &ping, sizeof(ping));
+	}
+	return true;
+}
+
+static struct queued *take_memory(struct session *s, size_t len)
+{
+	struct waiting w = { s, now_ms() };
+
+	return memory_take(s->group, len, wait_for_memory, &w);
+}
+
 /* One message: 1 with a batch or payload in *@q, 0 or -1 as above. */
 static int receive_message(struct session *s, uint16_t *type, struct queued **q, struct vr_err *e)
 {
@@ -161,9 +188,13 @@ static int receive_message(struct session *s, uint16_t *type, struct queued **q,
 		session_end(s, VAIO_RW_END_PROTOCOL, "the first message must be a HELLO");
 		return -1;
 	}
-	*q = malloc(sizeof(**q) + len);
+	if (*type != VAIO_RW_BATCH && len > MAX_OTHER) {
+		session_end(s, VAIO_RW_END_PROTOCOL, "a message that only a replica sends");
+		return -1;
+	}
+	*q = *type == VAIO_RW_BATCH ? take_memory(s, len) : calloc(1, sizeof(**q) + len);
 	if (!*q) {
-		session_end(s, VAIO_RW_END_FAILED, "no memory");
+		session_end(s, stopping ? VAIO_RW_END_DONE : VAIO_RW_END_FAILED, stopping ? "vaio-replicad stops" : "no memory");
 		return -1;
 	}
 	(*q)->len = len;
@@ -173,7 +204,7 @@ static int receive_message(struct session *s, uint16_t *type, struct queued **q,
 		rc = -1;
 	}
 	if (rc <= 0) {
-		free(*q);
+		queued_free(*q);
 		*q = NULL;
 	}
 	return rc;
@@ -216,7 +247,7 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 	w->max_batch = htole32(VAIO_RW_MAX_BATCH);
 	w->max_batch_raw = htole32(VAIO_RW_MAX_BATCH_RAW);
 	w->max_records = htole32(VAIO_RW_MAX_RECORDS);
-	w->window = htole32(QUEUE_BYTES / 2);
+	w->window = htole32((uint32_t)memory_share() / 2);
 	w->nr_generations = htole16((uint16_t)h->nr_generations);
 	w->nr_members = htole16((uint16_t)h->nr_members);
 	at = (char *)(w + 1);
@@ -357,11 +388,11 @@ static bool serve(struct session *s)
 		return false;
 	hello = malloc(sizeof(*hello));
 	if (!hello) {
-		free(q);
+		queued_free(q);
 		return false;
 	}
 	vr_hello_decode(q->data, hello);
-	free(q);
+	queued_free(q);
 	code = greet(s, hello, &newest, &e);
 	free(hello);
 	if (code >= 0) {
@@ -375,14 +406,14 @@ static bool serve(struct session *s)
 	while ((rc = receive_message(s, &type, &q, &e)) > 0) {
 		bytes += q->len;
 		if (type == VAIO_RW_END) {
-			free(q);
+			queued_free(q);
 			return false;
 		}
 		if (type == VAIO_RW_BATCH) {
 			group_queue(s->group, s, q);
 		} else {
 			message(s, type, q);
-			free(q);
+			queued_free(q);
 		}
 		if (bytes > CIPHER_LIMIT || now_ms() - since > AGE_LIMIT * 1000ULL)
 			session_end(s, VAIO_RW_END_RECONNECT, "time for new keys");

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What vaio-replicad takes of the machine's memory when sources send and storage hangs: its real process, without sanitizers,
+ * which have their own use for memory. The bounds are those of Documentation/replication.md.
+ */
+#include <poll.h>
+
+#include "replicad.h"
+
+#define MIB		(1ULL << 20)
+#define GROUPS		4
+#define QUEUE		(48 * MIB)	/* --queue */
+#define EACH		(QUEUE / GROUPS)
+#define OFFERED		(60 * MIB)	/* by each source */
+#define FIXED		(32 * MIB)	/* libraries, threads, connections */
+#define PER_GROUP	(8 * MIB)	/* beside its batches, with batches and an index as small as here */
+
+static uint64_t memory_of(pid_t pid, const char *key)
+{
+	char path[64], line[256];
+	uint64_t kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtoull(line + strlen(key) + 1, NULL, 10);
+	fclose(f);
+	assert_true(kib > 0);
+	return kib << 10;
+}
+
+/* What storage hangs: files with @what in their path; NULL: none. */
+static void stall(const char *what)
+{
+	FILE *f = fopen(in_scratch("stall.new"), "w");
+
+	fputs(what ? what : "", f);
+	fclose(f);
+	assert_int_equal(rename(in_scratch("stall.new"), in_scratch("stall")), 0);
+}
+
+/* --- sources that never wait for an answer ------------------------------------------------ */
+
+static struct source {
+	struct agent a;
+	struct model m;
+	uint8_t id;
+	char *message;			/* that is being sent */
+	size_t len, at;
+	uint64_t offered;
+} *sources;
+
+/* About a megabyte that does not compress. */
+static void next_message(struct source *s)
+{
+	static uint8_t buf[65536];
+	const void *batch;
+	size_t len;
+
+	for (;;) {
+		uint64_t seed = mem_rand(&s->m.rand) | 2, at = model_rand(&s->m, (1 << 20) / sizeof(buf)) * sizeof(buf);
+		struct vaio_rw_record r = { .offset = htole64(at), .length = htole64(sizeof(buf)) };
+
+		model_fill(buf, sizeof(buf), seed);
+		if (model_put(&s->m, &r, VAIO_RW_R_WRITE, 0, buf, sizeof(buf), seed, NULL))
+			break;
+	}
+	batch = vr_builder_finish(s->m.builder, &len);
+	s->len = sizeof(struct vaio_rw_msg) + len;
+	s->message = realloc(s->message, s->len);
+	s->at = 0;
+	vr_message_header((void *)s->message, VAIO_RW_BATCH, batch, len);
+	memcpy(s->message + sizeof(struct vaio_rw_msg), batch, len);
+}
+
+/* Sends what the connection takes, up to @upto bytes in all. False: it takes no more. */
+static bool offer(struct source *s, uint64_t upto)
+{
+	fcntl(s->a.fd, F_SETFL, O_NONBLOCK);
+	while (s->at < s->len || s->offered < upto) {
+		ssize_t n;
+
+		if (s->at == s->len) {
+			next_message(s);
+			s->offered += s->len;
+		}
+		n = gnutls_record_send(s->a.tls, s->message + s->at, s->len - s->at < 16384 ? s->len - s->at : 16384);
+		if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED)
+			return false;
+		assert_true(n > 0);
+		s->at += (size_t)n;
+	}
+	fcntl(s->a.fd, F_SETFL, 0);
+	return true;
+}
+
+/* All that was offered is durable. */
+static void settle(struct source *s)
+{
+	fcntl(s->a.fd, F_SETFL, 0);
+	while (!offer(s, s->offered))
+		poll(&(struct pollfd){ .fd = s->a.fd, .events = POLLOUT }, 1, 1000);
+	wait_durable(&s->a, model_last(&s->m));
+}
+
+/* What the daemon says that a group's batches take. */
+static uint64_t batches_of(const struct source *s)
+{
+	char name[16];
+	json_t *j, *g;
+	uint64_t n;
+
+	snprintf(name, sizeof(name), "group%u", s->id);
+	j = ask(json_pack("{s:s, s:s}", "do", "status", "group", name));
+	g = json_object_get(j, "group");
+	assert_int_equal(json_integer_value(json_object_get(g, "memory_share_bytes")), EACH);
+	n = (uint64_t)json_integer_value(json_object_get(g, "memory_bytes"));
+	json_decref(j);
+	return n;
+}
+
+/* Until no connection of these takes any more, because the daemon has taken what it may. */
+static void fill(unsigned int first, unsigned int nr)
+{
+	time_t patience = time(NULL) + 120;
+	unsigned int full = 0;
+
+	while (full < nr) {
+		full = 0;
+		if (time(NULL) > patience)
+			fail_msg("the daemon's memory for batches did not fill");
+		for (unsigned int i = first; i < first + nr; i++) {
+			struct source *s = &sources[i];
+
+			if (offer(s, OFFERED))
+				fail_msg("all %llu bytes were taken, and nothing could be written", OFFERED);
+			full += batches_of(s) + s->len > EACH;
+			poll(&(struct pollfd){ .fd = s->a.fd, .events = POLLOUT }, 1, 10);
+		}
+	}
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+/* One group's storage hangs: it takes its share, and no other group hears of it. */
+static void test_one_hangs(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		sources[i].id = (uint8_t)(0x31 + i);
+		make_group(&sources[i].a, &sources[i].m, sources[i].id, 1);
+	}
+	stall("31313131-");
+	fill(0, 1);
+	for (unsigned int i = 1; i < GROUPS; i++) {
+		while (!offer(&sources[i], OFFERED / 4))
+			poll(&(struct pollfd){ .fd = sources[i].a.fd, .events = POLLOUT }, 1, 1000);
+		settle(&sources[i]);
+	}
+	assert_true(batches_of(&sources[0]) <= EACH);
+}
+
+/* All of them hang, all sources send what they can: the process has no more than it may. */
+static void test_all_hang(void **state)
+{
+	const uint64_t bound = QUEUE + FIXED + GROUPS * PER_GROUP;
+	uint64_t most, sum = 0;
+
+	(void)state;
+	stall("/");
+	fill(0, GROUPS);
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		assert_true(batches_of(&sources[i]) <= EACH);
+		sum += batches_of(&sources[i]);
+	}
+	most = memory_of(daemon_pid, "VmHWM");
+	printf("# batches %llu MiB, the process %llu MiB, bound %llu MiB\n", (unsigned long long)(sum / MIB),
+	       (unsigned long long)(most / MIB), bound / MIB);
+	assert_true(sum <= QUEUE);
+	/* they are really there */
+	assert_true(most > sum);
+	assert_true(most <= bound);
+	/* storage comes back: nothing was lost, and sources go on */
+	stall(NULL);
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		settle(&sources[i]);
+		assert_int_equal(sources[i].a.complete, model_last(&sources[i].m));
+	}
+	assert_true(memory_of(daemon_pid, "VmHWM") <= bound);
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		agent_close(&sources[i].a);
+		check_replica(&sources[i].m, sources[i].id, "latest");
+		model_free(&sources[i].m);
+		free(sources[i].message);
+	}
+}
+
+/* More groups than there is memory for are not promised any. */
+static void test_options(void **state)
+{
+	(void)state;
+	assert_false(sh("%s --max-groups 9 --queue 80MiB", program));
+	assert_true(sh("%s --max-groups 9 --queue 80MiB 2>&1 | grep -q -- '--queue 81MiB'", program));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_hangs),
+		cmocka_unit_test(test_all_hang),
+		cmocka_unit_test(test_options),
+	};
+	const char *text = getenv("VAIO_SEED");
+	char exe[PATH_MAX - 32] = "", object[PATH_MAX];
+	int rc;
+
+	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) < 0)
+		return 1;
+	*strrchr(exe, '/') = 0;
+	snprintf(object, sizeof(object), "%s/stall.so", exe);
+	preload = object;
+	program_at = "../../bin/vaio-replicad";
+	more_words[0] = "--queue";
+	more_words[1] = "48MiB";
+	more_words[2] = "--max-groups";
+	more_words[3] = "4";
+	seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
+	signal(SIGPIPE, SIG_IGN);
+	gcry_check_version(NULL);
+	printf("# seed %llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	sources = calloc(GROUPS, sizeof(*sources));
+	rc = cmocka_run_group_tests(tests, setup, teardown);
+	free(sources);
+	return rc;
+}
