@@ -69,26 +69,24 @@ void repl_resume_all(struct repl_member *m, struct list_head *list)
 	queue_work(vaio_disk_wq(m->slot->disk), &m->resume_work);
 }
 
-void repl_granted(struct repl_member *m, struct list_head *granted)
+/**
+ * repl_grant_next - a range is left that others may have waited for
+ * @m: its disk; locked
+ * @range: for which overlap_leave() returned true
+ */
+noinline void repl_grant_next(struct repl_member *m, const struct repl_range *range)
 {
-	struct repl_range *range, *next;
-
-	list_for_each_entry_safe(range, next, granted, entry) {
-		list_del(&range->entry);
-		if (range->resync)
-			repl_resync_granted(container_of(range, struct repl_op, range));
-		else
-			repl_resume(m, container_of(range, struct repl_io, range));
-	}
-}
-
-/* Others may have waited for the range that was left; the member is locked. */
-static noinline void grant_next(struct repl_member *m, const struct repl_range *range)
-{
+	struct repl_range *pos, *next;
 	LIST_HEAD(granted);
 
 	overlap_grant(&m->overlap, range, &granted);
-	repl_granted(m, &granted);
+	list_for_each_entry_safe(pos, next, &granted, entry) {
+		list_del(&pos->entry);
+		if (pos->resync)
+			repl_resync_granted(container_of(pos, struct repl_op, range));
+		else
+			repl_resume(m, container_of(pos, struct repl_io, range));
+	}
 }
 
 /* Gives back the range and the extents; the member is locked. */
@@ -97,7 +95,7 @@ static __always_inline void let_go_locked(struct repl_member *m, struct repl_io 
 	if (likely(r->intent))
 		intent_leave(&m->intent, r->range.first, sectors_of(r), seq);
 	if (unlikely(overlap_leave(&m->overlap, &r->range)))
-		grant_next(m, &r->range);
+		repl_grant_next(m, &r->range);
 }
 
 static void let_go(struct repl_io *r)

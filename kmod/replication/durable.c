@@ -25,6 +25,16 @@
 #define COOL_EVERY	(2 * HZ)
 #define PAY_EVERY	(10 * HZ)
 
+/*
+ * member->lock held. The sidecar says of more blocks than it has to that they are
+ * dirty, which a crash would make the resync send: its pages are written again soon.
+ */
+void repl_sidecar_behind(struct repl_member *m)
+{
+	if (m->running)
+		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work, COOL_EVERY);
+}
+
 /* member->lock held. The page writer sees it by track->must and track->stale. */
 void repl_mark_lacking(struct repl_member *m, u64 sector, u64 sectors)
 {
@@ -328,23 +338,23 @@ static int cool(struct repl_member *m, bool pressure)
 	err = repl_write_pages(m, !pressure);
 	if (err)
 		goto bad;
-	if (!n)
-		return 0;
-	/*
-	 * An error here is the disk's, and leaves them hot. It may take long, and
-	 * writes to cold extents need the pages: they do not wait for it.
-	 */
-	mutex_unlock(&m->pages);
-	err = flush_below(m);
-	mutex_lock(&m->pages);
-	if (err)
-		return err;
-	spin_lock_irq(&m->lock);
-	for (i = 0; i < n; i++)
-		cold += intent_cool(&m->intent, m->picks[i].slot, m->picks[i].uses);
-	if (cold)
-		repl_resume_all(m, &m->cap_wait);
-	spin_unlock_irq(&m->lock);
+	if (n) {
+		/*
+		 * An error here is the disk's, and leaves them hot. It may take long, and
+		 * writes to cold extents need the pages: they do not wait for it.
+		 */
+		mutex_unlock(&m->pages);
+		err = flush_below(m);
+		mutex_lock(&m->pages);
+		if (err)
+			return err;
+		spin_lock_irq(&m->lock);
+		for (i = 0; i < n; i++)
+			cold += intent_cool(&m->intent, m->picks[i].slot, m->picks[i].uses);
+		if (cold)
+			repl_resume_all(m, &m->cap_wait);
+		spin_unlock_irq(&m->lock);
+	}
 	for (page = 0; !pressure; page++) {
 		spin_lock_irq(&m->lock);
 		page = find_next_bit(m->intent.stale.map, m->intent.pages, page);
@@ -385,7 +395,7 @@ void repl_cool_work(struct work_struct *work)
 		/* nothing to wait for any more */
 		repl_resume_all(m, &m->cap_wait);
 	pressure = !list_empty(&m->cap_wait);
-	hot = m->durable && (m->intent.used || m->track.stale.count);
+	hot = m->durable && (m->intent.used || m->intent.stale.count || m->track.stale.count);
 	/* under pressure writes in flight are what holds the extents; they end */
 	if (m->running && (hot || pressure))
 		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work,

@@ -63,12 +63,12 @@ void repl_hold(struct repl_group *g, struct repl_io *r)
 	repl_watch(g);
 }
 
-/* All disks are equal. */
-void repl_held_go(struct repl_group *g)
+/* They go on in their disks' workers. */
+static void resume_listed(struct list_head *list)
 {
 	struct repl_io *r, *next;
 
-	list_for_each_entry_safe(r, next, &g->held, range.entry) {
+	list_for_each_entry_safe(r, next, list, range.entry) {
 		struct repl_member *m = r->m;
 
 		list_del(&r->range.entry);
@@ -77,6 +77,12 @@ void repl_held_go(struct repl_group *g)
 		repl_resume(m, r);
 		spin_unlock(&m->lock);
 	}
+}
+
+/* All disks are equal. */
+void repl_held_go(struct repl_group *g)
+{
+	resume_listed(&g->held);
 }
 
 /* A record that is not acknowledged is given up. */
@@ -191,17 +197,7 @@ enum repl_fate repl_fate_now(struct repl_group *g)
 /* There may be room again, or none need wait any more: they try again. */
 void repl_unstall(struct repl_group *g)
 {
-	struct repl_io *r, *next;
-
-	list_for_each_entry_safe(r, next, &g->stalled, range.entry) {
-		struct repl_member *m = r->m;
-
-		list_del(&r->range.entry);
-		repl_unlisted(r);
-		spin_lock(&m->lock);
-		repl_resume(m, r);
-		spin_unlock(&m->lock);
-	}
+	resume_listed(&g->stalled);
 }
 
 /* Who waits may now have to wait for less. Locked. */
@@ -479,6 +475,7 @@ static noinline void acknowledge_more(struct repl_group *g, struct repl_rec *rec
 			spin_lock(&m->lock);
 			track_done(&m->track, bit,
 				   track_last(&m->track, rec->first, rec->sectors) - bit + 1);
+			repl_sidecar_behind(m);
 			spin_unlock(&m->lock);
 			repl_resync_kick(m);
 		}
@@ -511,7 +508,8 @@ static void drop_spilled(struct repl_group *g)
 		if (!m)
 			continue;
 		spin_lock(&m->lock);
-		track_spill_drop(&m->track, g->ring.durable);
+		if (track_spill_drop(&m->track, g->ring.durable))
+			repl_sidecar_behind(m);
 		spin_unlock(&m->lock);
 	}
 }

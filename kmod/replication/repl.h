@@ -379,8 +379,7 @@ void repl_resume_work(struct work_struct *work);
 void repl_resume(struct repl_member *m, struct repl_io *r);
 void repl_resume_all(struct repl_member *m, struct list_head *list);
 void repl_end(struct repl_io *r, bool requeue);
-/* Ranges that overlap_leave() granted; member->lock held */
-void repl_granted(struct repl_member *m, struct list_head *granted);
+void repl_grant_next(struct repl_member *m, const struct repl_range *range);
 
 /* loss.c */
 enum repl_fate {
@@ -430,6 +429,7 @@ void repl_sidecar_failed(struct repl_member *m);
 /* group->lock held: records that are not acknowledged count on the sidecar */
 void repl_spill(struct repl_group *g, struct repl_member *m);
 /* member->lock held */
+void repl_sidecar_behind(struct repl_member *m);
 void repl_mark_lacking(struct repl_member *m, u64 sector, u64 sectors);
 void repl_want_alone(struct repl_member *m, bool alone);
 

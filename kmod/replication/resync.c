@@ -47,13 +47,10 @@ static struct repl_group *group_of(struct repl_member *m)
 static void release_range(struct repl_op *op)
 {
 	struct repl_member *m = op->m;
-	LIST_HEAD(granted);
 
 	spin_lock_irq(&m->lock);
-	if (overlap_leave(&m->overlap, &op->range)) {
-		overlap_grant(&m->overlap, &op->range, &granted);
-		repl_granted(m, &granted);
-	}
+	if (overlap_leave(&m->overlap, &op->range))
+		repl_grant_next(m, &op->range);
 	op->busy = false;
 	if (m->leaving)
 		queue_work(queue_of(m), &m->sidecar_work);

@@ -76,6 +76,13 @@ agent_fine() { ! grep -q BAD "$WORK/agent"; }
 caught_up() {
 	[[ $(group_field '"\(.state) \(.counters.backlog_records)"' "${1-g}") == 'replicating 0' ]]
 }
+# bitmap_clean N: the sidecar of disk N calls no block dirty. Its bits are on one page, behind a head of 32 bytes.
+bitmap_clean() {
+	local at
+	at=$(vaioctl --json sidecar dump "/dev/side$1" | jq '[.. | objects | select(.name? == "bitmap").offset] | first')
+	[[ $(dd if="/dev/side$1" bs=4096 skip=$((at / 4096)) count=1 iflag=direct status=none | tail -c +33 |
+		tr -d '\0' | wc -c) == 0 ]]
+}
 same_copies() {
 	local n status=0
 	for n in "${@:-1 2}"; do

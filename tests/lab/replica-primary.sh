@@ -43,6 +43,8 @@ if [[ $life == last ]]; then
 	say 'ended'
 	exit 0
 fi
+# What was sent is not dirty after a crash either
+wait_for 60 eval 'bitmap_clean 1 && bitmap_clean 2' || die 'the sidecars do not learn that all was acknowledged'
 say 'writing'
 stamper --seed "$VAIO_SEED" --ledger "$WORK/ledger" --pause 2000 --span $((MIB << 19)) --from $((life * 20000)) \
 	/dev/mapper/d1 /dev/mapper/d2

@@ -64,9 +64,21 @@ wait_for 60 state_is resync
 crash_copy
 agent_kill
 repl_down && vaioctl group delete g && crash_restore
-new_group && repl_up group g
+# so slow that the last acknowledgement comes long after the start
+new_group resync_rate=8MiB && repl_up group g
 agent_start
 copies_equal 'after a crash in a resync the copies become equal'
+
+# --- a crash after a resync, without a write since
+
+check 'the sidecars learn that all was acknowledged' wait_for 60 eval 'bitmap_clean 1 && bitmap_clean 2'
+crash_copy
+agent_kill
+repl_down && vaioctl group delete g && crash_restore
+new_group && repl_up group g
+is 'after a crash nothing is dirty' "$(dirty 0) $(dirty 1)" '0 0'
+agent_start
+copies_equal 'and the copies are equal'
 
 # --- a crash when all was sent, and nothing acknowledged
 
