@@ -29,6 +29,7 @@
 #define VAIO_RW_MAX_BATCH_RAW	(16U << 20)	/* sum of its frames' raw bytes */
 #define VAIO_RW_MAX_RECORDS	8192U		/* records of a batch */
 #define VAIO_RW_MAX_FRAMES	256U		/* frames of a batch */
+#define VAIO_RW_MAX_CELLS	(1U << 18)	/* of 64 KiB that its ranges touch; an aligned 64 MiB of zeroes is one */
 #define VAIO_RW_MAX_RAW		(4U << 20)	/* raw bytes of a frame, and of a record's payload */
 #define VAIO_RW_MAX_RANGE	(1ULL << 30)	/* bytes of a discard or write-zeroes */
 #define VAIO_RW_MAX_CHECK	(4ULL << 20)	/* bytes that one CHECK covers */

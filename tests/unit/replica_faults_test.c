@@ -5,6 +5,8 @@
  */
 
 #include "store_test.h"
+#include "../../userspace/libreplica/crc32c.h"
+#include "../../userspace/libreplica/store_priv.h"
 
 static struct memfs *fs;
 static struct vr_store *st;
@@ -453,22 +455,86 @@ static void test_grow(void **state)
 static void test_index_bomb(void **state)
 {
 	const uint64_t gib = 1 << 30;
-	struct vaio_rw_record r = { 0 };
+	struct vaio_rw_record r = { 0 }, *bad;
+	struct vaio_rw_batch *bomb;
 	const void *batch;
+	unsigned int nr = 0;
 	size_t len;
 
 	(void)state;
 	begin_empty(4 * gib);
 	batch = vr_builder_finish(m.builder, &len);
 	ok(vr_store_append(st, batch, len, &why));
-	for (unsigned int i = 0; i < VAIO_RW_MAX_RECORDS; i++) {
-		r.offset = htole64(512);
-		r.length = htole64(gib);
-		assert_int_equal(model_put(&m, &r, VAIO_RW_R_DISCARD, 0, NULL, 0, 0, NULL), 0);
-	}
+	/* who makes batches by the rules stops before */
+	r.offset = htole64(512);
+	r.length = htole64(gib);
+	while (!model_put(&m, &r, VAIO_RW_R_DISCARD, 0, NULL, 0, 0, NULL))
+		nr++;
+	assert_true(nr > 200 && nr < 300);
 	batch = vr_builder_finish(m.builder, &len);
-	assert_int_equal(vr_store_append(st, batch, len, &why), -EPROTO);
+	ok(vr_store_append(st, batch, len, &why));
+	/* and who does not is refused */
+	r.length = htole64(4096);
+	for (unsigned int i = 0; i < VAIO_RW_MAX_RECORDS; i++)
+		assert_int_equal(model_put(&m, &r, VAIO_RW_R_DISCARD, 0, NULL, 0, 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	bomb = malloc(len);
+	memcpy(bomb, batch, len);
+	bad = (void *)(bomb + 1);
+	for (unsigned int i = 0; i < VAIO_RW_MAX_RECORDS; i++) {
+		bad[i].length = htole64(gib);
+		bad[i].crc = htole32(vr_crc32c(0, (char *)&bad[i] + 4, sizeof(*bad) - 4));
+	}
+	bomb->crc = htole32(vr_crc32c(0, (char *)bomb + 8, len - 8));
+	assert_int_equal(vr_store_append(st, bomb, len, &why), -EPROTO);
 	assert_non_null(strstr(why.text, "cells"));
+	free(bomb);
+	end();
+}
+
+/*
+ * Upkeep that is behind holds up who appends, before indexes fill the memory; and a store that lost its index makes it again
+ * without having all of it in memory.
+ */
+static void test_index_memory(void **state)
+{
+	const struct vr_options o = { .write = true, .segment_bytes = 96 << 10, .reserve_bytes = 64 << 10, .merge = 8,
+				      .index_bytes = 100 << 10 };
+	struct vr_info before;
+	const void *batch;
+	unsigned int waits = 0;
+	bool more;
+	size_t len;
+
+	(void)state;
+	begin(5);
+	vr_store_close(st);
+	ok(vr_store_open(&fs->io, &o, &st, &why));
+	for (unsigned int i = 0; i < 200; i++) {
+		int err;
+
+		batch = model_batch(&m, 10, &len);
+		while ((err = vr_store_append(st, batch, len, &why)) == -EAGAIN) {
+			waits++;
+			assert_true(vr_index_bytes(st) > o.index_bytes);
+			ok(vr_store_maintain(st, false, &more, &why));
+			assert_true(more);
+		}
+		ok(err);
+		assert_true(vr_index_bytes(st) < 2 * o.index_bytes);
+	}
+	assert_true(waits > 3);
+	ok(vr_store_commit(st, &why));
+	before = info_of(st);
+	vr_store_close(st);
+	/* all of the index is lost */
+	for (unsigned int i = fs->nr_names; i-- > 0;)
+		if (!strncmp(fs->names[i].name, "index/", 6))
+			fs->io.ops->remove(&fs->io, fs->names[i].name);
+	ok(vr_store_open(&fs->io, &o, &st, &why));
+	assert_true(info_of(st).nr_segments == before.nr_segments && before.nr_segments > 10);
+	assert_true(vr_index_bytes(st) <= o.index_bytes);
+	ok(model_check(st, &m, model_last(&m), &why));
 	end();
 }
 
@@ -775,6 +841,7 @@ int main(void)
 		cmocka_unit_test(test_pin_unreadable),
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_index_bomb),
+		cmocka_unit_test(test_index_memory),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
 		cmocka_unit_test(test_held_twice),

@@ -9,6 +9,7 @@
 
 #include "batch.h"
 #include "crc32c.h"
+#include "index.h"
 
 #define FRAME_RAW	(128U << 10)	/* a frame is closed at this size */
 
@@ -26,6 +27,7 @@ struct vr_builder {
 	uint8_t group[VAIO_RW_ID_LEN];
 	size_t limit, worst;	/* worst: bytes of the batch if nothing compresses */
 	size_t raw;
+	uint64_t cells;		/* that the records touch */
 	int level;
 	ZSTD_CCtx *zstd;
 	uint64_t first_seq, generation;
@@ -62,6 +64,7 @@ static void reset(struct vr_builder *b)
 {
 	b->nr_records = b->nr_frames = 0;
 	b->raw = 0;
+	b->cells = 0;
 	b->worst = sizeof(struct vaio_rw_batch);
 	b->finished = false;
 }
@@ -117,6 +120,7 @@ int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, cons
 	uint16_t type = le16toh(r->type);
 	struct vaio_rw_record *to;
 	size_t more = sizeof(*r);
+	uint64_t cells = vr_index_count(r);
 	int frame = -1;
 
 	if (b->finished)
@@ -130,7 +134,7 @@ int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, cons
 		more += len + 8 + (frame == (int)b->nr_frames ? sizeof(struct vaio_rw_frame) + 8 : 0);
 	}
 	if (b->nr_records && (b->nr_records == VAIO_RW_MAX_RECORDS || (len && frame < 0) || b->worst + more > b->limit ||
-			      b->raw + len > VAIO_RW_MAX_BATCH_RAW))
+			      b->raw + len > VAIO_RW_MAX_BATCH_RAW || b->cells + cells > VAIO_RW_MAX_CELLS))
 		return 1;
 	if (!b->nr_records) {
 		b->first_seq = seq;
@@ -164,6 +168,7 @@ int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, cons
 	}
 	to->crc = htole32(vr_crc32c(0, (const char *)to + 4, sizeof(*to) - 4));
 	b->nr_records++;
+	b->cells += cells;
 	b->worst += more;
 	return 0;
 }

@@ -47,6 +47,22 @@ int vr_index_cut(const struct vaio_rw_record *r, uint32_t segment, uint32_t fram
 	return 0;
 }
 
+uint64_t vr_index_count(const struct vaio_rw_record *r)
+{
+	uint64_t offset = le64toh(r->offset), end = offset + le64toh(r->length), n, first, last;
+	uint16_t type = le16toh(r->type);
+
+	if ((type != VAIO_RW_R_WRITE && type != VAIO_RW_R_ZEROES && type != VAIO_RW_R_DISCARD) || end <= offset)
+		return 0;
+	n = ((end - 1) >> VAIO_RS_CELL_SHIFT) - (offset >> VAIO_RS_CELL_SHIFT) + 1;
+	first = (offset + (1ULL << VAIO_RS_LARGE_SHIFT) - 1) >> VAIO_RS_LARGE_SHIFT;
+	last = end >> VAIO_RS_LARGE_SHIFT;
+	/* Whole large cells of zeroes are one entry each. */
+	if (type != VAIO_RW_R_WRITE && last > first)
+		n -= (last - first) * (VR_LARGE_CELLS - 1);
+	return n;
+}
+
 /* --- in memory --------------------------------------------------------------------- */
 
 struct vr_mem *vr_mem_new(void)
@@ -109,6 +125,11 @@ void vr_mem_add(struct vr_mem *m, const struct vr_entry *e)
 	m->entries[m->nr].e = *e;
 	m->entries[m->nr].prev = m->hash[slot];
 	m->hash[slot] = (uint32_t)++m->nr;
+}
+
+size_t vr_mem_bytes(const struct vr_mem *m)
+{
+	return m->room * sizeof(*m->entries) + m->hash_size * sizeof(*m->hash);
 }
 
 /* --- looking up --------------------------------------------------------------------- */

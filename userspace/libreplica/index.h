@@ -39,6 +39,9 @@ struct vr_entry {
 int vr_index_cut(const struct vaio_rw_record *r, uint32_t segment, uint32_t frame,
 		 int (*each)(void *arg, const struct vr_entry *en), void *arg);
 
+/* How many entries a record is cut into. */
+uint64_t vr_index_count(const struct vaio_rw_record *r);
+
 /* --- in memory -------------------------------------------------------------------- */
 
 struct vr_mem {
@@ -56,6 +59,8 @@ void vr_mem_free(struct vr_mem *m);
 /* Room for @nr more entries, so that adding them cannot fail. */
 int vr_mem_reserve(struct vr_mem *m, size_t nr);
 void vr_mem_add(struct vr_mem *m, const struct vr_entry *e);
+/* Bytes that it takes. */
+size_t vr_mem_bytes(const struct vr_mem *m);
 
 /* --- runs --------------------------------------------------------------------------- */
 

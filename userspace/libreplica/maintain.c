@@ -16,7 +16,7 @@
 /* --- sealing ------------------------------------------------------------------------- */
 
 /* The run first, then the summary: a segment with a summary needs no scan. */
-static int seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
+int vr_seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 {
 	struct vr_run *run;
 	struct vr_mem *mem = s->mem;
@@ -493,7 +493,7 @@ int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_
 			break;
 		if (s->mem) {
 			*more = true;
-			return seal(st, s, e);
+			return vr_seal(st, s, e);
 		}
 	}
 	pthread_mutex_lock(&st->lock);

@@ -13,8 +13,9 @@
 #include "store_priv.h"
 
 #define DEFAULT_SEGMENT	(256ULL << 20)
-#define MAX_ENTRIES	(1U << 20)	/* of the index in memory: a segment is closed at so many */
-#define BATCH_ENTRIES	(1U << 22)	/* that a batch may add to it */
+#define MAX_ENTRIES	(1U << 18)	/* of the index in memory: a segment is closed at so many */
+#define MAX_CONTROLS	(8U << 20)	/* likewise, bytes of its control records */
+#define INDEX_BYTES	(64U << 20)	/* of indexes in memory, above which no further segment is begun */
 
 /* --- the superblock ----------------------------------------------------------------- */
 
@@ -579,8 +580,15 @@ static int load(struct vr_store *st, struct vr_err *e)
 	if (vr_stretch_reserve(st, 1))
 		return vr_fail(e, -ENOMEM, "no memory");
 	vr_stretch_note(st, st->history->now.last_seq, &st->history->now, 0);
-	for (unsigned int i = 0; i < st->nr_segments && !err; i++)
+	for (unsigned int i = 0; i < st->nr_segments && !err; i++) {
 		err = load_segment(st, i, &torn, e);
+		/*
+		 * When the index was lost it is made again as it is read: all of it may be more than there is memory. What
+		 * cannot be written now stays there.
+		 */
+		if (!err && st->o.write && vr_index_bytes(st) > st->o.index_bytes)
+			vr_seal(st, st->segments[i], NULL);
+	}
 	if (!err && st->history->now.last_seq < st->super->base.now.last_seq)
 		err = vr_fail(e, -EBADMSG, "the journal ends at record %" PRIu64 ", the base has %" PRIu64,
 			      st->history->now.last_seq, st->super->base.now.last_seq);
@@ -605,6 +613,7 @@ static int load(struct vr_store *st, struct vr_err *e)
 	if (st->nr_segments && vr_newest(st)->id >= st->super->next_segment)
 		st->super->next_segment = vr_newest(st)->id + 1;
 	st->durable = st->history->now;
+	st->index_bytes = 0;
 	for (unsigned int i = 0; i < st->nr_runs; i++)
 		st->index_bytes += st->runs[i]->len;
 	for (unsigned int i = 0; i < st->nr_segments; i++)
@@ -623,6 +632,8 @@ int vr_store_open(struct vr_io *io, const struct vr_options *o, struct vr_store 
 		st->o = *o;
 		if (!st->o.segment_bytes || st->o.segment_bytes > VAIO_RS_MAX_SEGMENT / 2)
 			st->o.segment_bytes = DEFAULT_SEGMENT;
+		if (!st->o.index_bytes)
+			st->o.index_bytes = INDEX_BYTES;
 		if (st->o.merge < 2)
 			st->o.merge = 8;
 		pthread_mutex_init(&st->lock, NULL);
@@ -757,19 +768,14 @@ static int need_space(struct vr_store *st, uint64_t need, uint64_t have, bool re
 		       "%" PRIu64 " bytes are needed, there are %" PRIu64, need, have);
 }
 
-static int count_entry(void *arg, const struct vr_entry *en)
-{
-	(void)en;
-	return ++*(uint64_t *)arg > BATCH_ENTRIES;
-}
-
 /* Entries of the index: what they take is the source's to say, in few bytes. */
 static int count_entries(const struct vr_batch *b, uint64_t *nr, struct vr_err *e)
 {
 	*nr = 0;
 	for (unsigned int i = 0; i < b->nr_records; i++)
-		if (vr_index_cut(&b->records[i], 0, 1, count_entry, nr))
-			return vr_fail(e, -EPROTO, "batch: its ranges touch more than %u cells", BATCH_ENTRIES);
+		*nr += vr_index_count(&b->records[i]);
+	if (*nr > VAIO_RW_MAX_CELLS)
+		return vr_fail(e, -EPROTO, "batch: its ranges touch more than %u cells", VAIO_RW_MAX_CELLS);
 	return 0;
 }
 
@@ -798,11 +804,27 @@ static int check_space(struct vr_store *st, const struct vr_batch *b, uint64_t e
 	return 0;
 }
 
-/* Closes the newest segment and begins the next. */
+uint64_t vr_index_bytes(struct vr_store *st)
+{
+	uint64_t sum = 0;
+
+	pthread_mutex_lock(&st->lock);
+	for (unsigned int i = 0; i + 1 < st->nr_segments; i++)
+		if (st->segments[i]->mem)
+			sum += vr_mem_bytes(st->segments[i]->mem);
+	pthread_mutex_unlock(&st->lock);
+	return sum;
+}
+
+/* Closes the newest segment and begins the next. -EAGAIN: upkeep is behind. */
 static int rotate(struct vr_store *st, struct vr_err *e)
 {
 	struct vr_segment *old = newest(st), *s;
-	int err = st->io->ops->sync(old->file);
+	int err;
+
+	if (vr_index_bytes(st) > st->o.index_bytes)
+		return vr_fail(e, -EAGAIN, "the index of older segments has to be written first");
+	err = st->io->ops->sync(old->file);
 
 	if (err) {
 		st->failed = true;
@@ -963,7 +985,8 @@ static int append(struct vr_store *st, const void *buf, size_t len, bool own, st
 	if (err)
 		goto out;
 	s = newest(st);
-	if (s->first_seq && (s->length + b->length > st->o.segment_bytes || s->mem->nr > MAX_ENTRIES)) {
+	if (s->first_seq && (s->length + b->length > st->o.segment_bytes || s->mem->nr > MAX_ENTRIES ||
+			     s->controls_len > MAX_CONTROLS)) {
 		err = rotate(st, e);
 		if (err == -ENOSPC || err == -EDQUOT)
 			err = need_space(st, b->length, 0, false, e);

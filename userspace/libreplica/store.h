@@ -7,6 +7,7 @@
  * open for writing once; any number of processes may read it meanwhile, at a point that
  * a pin keeps. Functions return 0 or -errno with a text; they may sleep.
  *
+ *	-EAGAIN		of append: upkeep has to write indexes first; nothing changed
  *	-EPROTO		what came breaks the protocol's rules
  *	-ENOSPC		full (or a resync would not fit): nothing changed, room as said by info
  *	-EBADMSG	the store is damaged
@@ -31,6 +32,7 @@ struct vr_options {
 	uint64_t segment_bytes;	/* a segment is closed at this size; 0: 256 MiB */
 	uint64_t reserve_bytes;	/* kept free for apply and prune; 0: 5 % of the filesystem, 1 GiB at least */
 	unsigned int merge;	/* runs of one size that are merged; 0: 8 */
+	uint64_t index_bytes;	/* of indexes that are in memory until upkeep writes them; 0: 64 MiB */
 };
 
 /* An empty store in the folder of @io. */

@@ -113,6 +113,8 @@ int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct
 /* Takes a history past a control record of a summary. */
 int vr_history_control(struct vr_history *h, const struct vaio_rs_control *c, const void *payload, struct vr_err *e);
 uint64_t vr_journal_bytes(const struct vr_store *st);
+/* Of indexes in memory, but for that of the newest segment. Takes the lock. */
+uint64_t vr_index_bytes(struct vr_store *st);
 /*
  * The source's time, by which points get old; with the lock. A source whose clock is ahead of the replica's makes
  * nothing older than it is.
@@ -135,6 +137,9 @@ int vr_base_write(struct vr_base *b, uint64_t cell, const void *buf, size_t len,
 int vr_base_sync(struct vr_base *b, struct vr_err *e);
 int64_t vr_base_used(struct vr_base *b);
 uint64_t vr_base_bytes(struct vr_store *st);
+
+/* maintain.c: a segment that is not the newest gets its run and its summary, and gives back the memory of its index. */
+int vr_seal(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 
 /* view.c: for apply; @trust: cells that this apply touches may have a wrong checksum */
 int vr_view_cell(struct vr_view *v, const struct vr_member *m, uint64_t cell, void *buf, size_t len, bool trust,

@@ -260,6 +260,20 @@ static bool make_room(struct group *g)
 	return helped;
 }
 
+/* Waits for upkeep, where that is behind with the index. */
+static int append(struct group *g, const struct queued *q, struct vr_err *e)
+{
+	int err;
+
+	while ((err = vr_store_append(g->st, q->data, q->len, e)) == -EAGAIN && !stopping) {
+		pthread_mutex_lock(&g->lock);
+		pthread_cond_signal(&g->upkeep);
+		wait_change(g, 100);
+		pthread_mutex_unlock(&g->lock);
+	}
+	return err;
+}
+
 /*
  * Compares the CHECK records of a batch that was appended; says what differs. When it fails, nothing of the batch may be
  * acknowledged: the source takes what it hears nothing of for equal.
@@ -353,7 +367,7 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 		if (gone || err)
 			continue;
 		make_room(g);
-		err = vr_store_append(g->st, q->data, q->len, e);
+		err = append(g, q, e);
 	}
 	if (!err)
 		err = answer_checks(g, s, q, e);
@@ -387,9 +401,9 @@ static int write_batches(struct group *g, struct session *s, struct queued *q, s
 			err = vr_fail(e, -EPROTO, "acknowledged records are missing here: the first record must be a GAP");
 			break;
 		}
-		err = vr_store_append(g->st, q->data, q->len, e);
+		err = append(g, q, e);
 		while (err == -ENOSPC && make_room(g))
-			err = vr_store_append(g->st, q->data, q->len, e);
+			err = append(g, q, e);
 		if (err == -ENOSPC) {
 			err = any ? commit(g, s, e) : 0;
 			if (!err)
