@@ -796,6 +796,18 @@ static void test_crc(void **state)
 	(void)state;
 	assert_int_equal(vr_crc32c(0, "123456789", 9), 0xe3069283);
 	assert_int_equal(vr_crc32c(vr_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
+	/* At once is as in pieces too small to be taken several at a time. */
+	for (unsigned int round = 0; round < 200; round++) {
+		uint8_t bytes[8192];
+		size_t at = (size_t)random() % 64, len = (size_t)random() % (sizeof(bytes) - at);
+		uint32_t crc = 0;
+
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (uint8_t)random();
+		for (size_t i = 0; i < len; i++)
+			crc = vr_crc32c(crc, bytes + at + i, 1);
+		assert_int_equal(vr_crc32c(0, bytes + at, len), crc);
+	}
 }
 
 int main(void)
