@@ -362,6 +362,83 @@ static void test_sealed_under_view(void **state)
 	end();
 }
 
+/* --- what is written ahead of small batches ---------------------------------------------------------------- */
+
+static size_t newest_file(size_t *nr)
+{
+	size_t len = 0;
+
+	*nr = 0;
+	for (unsigned int i = 0, at = 0; i < fs->nr_names; i++)
+		if (strstr(fs->names[i].name, ".seg") && ++*nr && (!len || strcmp(fs->names[at].name, fs->names[i].name) < 0)) {
+			at = i;
+			len = fs->names[i].inode->now.len;
+		}
+	return len;
+}
+
+/* A batch makes the file longer now and then, not each time; what is sealed, and what was opened, ends with its last one. */
+static void test_ahead(void **state)
+{
+	unsigned int longer = 0, batches = 0;
+	size_t nr, had, len;
+	struct vr_info info;
+
+	(void)state;
+	begin(1);
+	for (len = newest_file(&nr); nr < 8 || len == vr_newest(st)->length; batches++) {
+		size_t files = nr;
+
+		had = len;
+		append(1);
+		ok(vr_store_commit(st, &why));
+		len = newest_file(&nr);
+		longer += nr == files && len != had;
+	}
+	assert_true(longer * 2 < batches);
+	assert_true(newest_file(&nr) > vr_newest(st)->length);
+	/* A torn tail in a sealed segment would be damage. */
+	reopen();
+	assert_int_equal(newest_file(&nr), vr_newest(st)->length);
+	info = info_of(st);
+	assert_int_equal(info.durable.last_seq, model_last(&m));
+	ok(model_check(st, &m, info.durable.last_seq, &why));
+	end();
+}
+
+static unsigned int reads_left;
+
+static int write_meanwhile(struct memfs *of, const char *what, const char *path)
+{
+	if (strcmp(what, "read") || !strstr(path, ".seg") || reads_left-- > 0)
+		return 0;
+	of->before = NULL;
+	for (int i = 0; i < 3; i++) {
+		append(1);
+		ok(vr_store_commit(st, &why));
+	}
+	return 0;
+}
+
+/* Who reads the zeroes is overtaken by who writes over them: not damage. */
+static void test_overtaken(void **state)
+{
+	const struct vr_options reading = { .write = false };
+
+	(void)state;
+	for (unsigned int n = 0; n < 30; n++) {
+		struct vr_store *reader;
+
+		begin(1);
+		reads_left = n;
+		fs->before = write_meanwhile;
+		ok(vr_store_open(&fs->io, &reading, &reader, &why));
+		fs->before = NULL;
+		vr_store_close(reader);
+		end();
+	}
+}
+
 /* --- disks that grow ------------------------------------------------------------------------------------- */
 
 static void disk_record(unsigned int type, uint64_t offset, uint64_t length, uint64_t ref, const void *data)
@@ -839,6 +916,8 @@ int main(void)
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_two_writers),
 		cmocka_unit_test(test_pin_unreadable),
+		cmocka_unit_test(test_ahead),
+		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_index_bomb),
 		cmocka_unit_test(test_index_memory),

@@ -299,12 +299,41 @@ static int read_append(struct vr_store *st, struct vr_segment *s, uint64_t at, u
 	return err == -ENOMEM ? err : !err;
 }
 
+/* From the end of what is known on. Stops at the first place where no batch stands that is right. */
+static int scan_batches(struct vr_store *st, struct vr_segment *s, struct vr_history *h, uint64_t size, void *buf,
+			struct vr_batch *b, struct vr_err *e)
+{
+	struct vr_err why = { "" };
+	int err;
+
+	for (;;) {
+		uint64_t at = (s->length + 511) & ~511ULL;
+		struct vr_state after;
+
+		err = read_append(st, s, at, size, buf, b, &why);
+		if (err <= 0)
+			return err;
+		if (h) {
+			if (vr_batch_follow(b, h, &why))
+				return vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " at %" PRIu64 ": %.150s", s->id, at,
+					       why.text);
+			after = h->now;
+		} else {
+			after = s->after;
+			after.last_seq = b->last_seq;
+		}
+		err = vr_segment_reserve(s, b);
+		if (err)
+			return err;
+		vr_segment_note(st, s, b, at, &after);
+	}
+}
+
 int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history *h, bool newest, bool *torn,
 		    struct vr_err *e)
 {
 	struct vr_batch *b = malloc(sizeof(*b));
 	void *buf = NULL;
-	struct vr_err why = { "" };
 	uint64_t size;
 	int64_t got;
 	int err;
@@ -328,36 +357,20 @@ int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history
 	buf = malloc(size < VAIO_RW_MAX_BATCH ? size : VAIO_RW_MAX_BATCH);
 	if (!buf)
 		err = -ENOMEM;
-	while (!err) {
-		uint64_t at = (s->length + 511) & ~511ULL;
-		struct vr_state after;
+	if (!err)
+		err = scan_batches(st, s, h, size, buf, b, e);
+	while (!err && size > s->length) {
+		uint64_t end = s->length;
 
-		err = read_append(st, s, at, size, buf, b, &why);
-		if (err <= 0)
-			break;
-		if (h) {
-			err = vr_batch_follow(b, h, &why);
-			if (err) {
-				err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 " at %" PRIu64 ": %.150s", s->id, at,
-					      why.text);
-				break;
-			}
-			after = h->now;
-		} else {
-			after = s->after;
-			after.last_seq = b->last_seq;
-		}
-		err = vr_segment_reserve(s, b);
-		if (err)
-			break;
-		vr_segment_note(st, s, b, at, &after);
-	}
-	if (!err && size > s->length) {
 		*torn = true;
 		err = newest ? tail_was_durable(st, s, size) : 1;
-		if (err > 0)
+		if (err <= 0)
+			break;
+		/* Who only reads may have been overtaken by who writes: then a batch stands there now. */
+		err = scan_batches(st, s, h, size, buf, b, e);
+		if (!err && s->length == end)
 			err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 ": what stands at %" PRIu64
-				      " was acknowledged and is damaged", s->id, (s->length + 511) & ~(uint64_t)511);
+				      " was acknowledged and is damaged", s->id, (end + 511) & ~(uint64_t)511);
 	}
 out:
 	if (err && err != -EBADMSG)

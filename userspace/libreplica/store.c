@@ -15,6 +15,8 @@
 #define DEFAULT_SEGMENT	(256ULL << 20)
 #define MAX_ENTRIES	(1U << 18)	/* of the index in memory: a segment is closed at so many */
 #define MAX_CONTROLS	(8U << 20)	/* likewise, bytes of its control records */
+#define AHEAD		(256U << 10)	/* bytes of zeroes that are written ahead of small batches */
+#define SMALL_BATCH	(32U << 10)
 #define INDEX_BYTES	(64U << 20)	/* of indexes in memory, above which no further segment is begun */
 
 /* --- the superblock ----------------------------------------------------------------- */
@@ -816,6 +818,39 @@ uint64_t vr_index_bytes(struct vr_store *st)
 	return sum;
 }
 
+/* A sealed segment ends with its last batch. */
+static int cut_zeroes(struct vr_store *st, struct vr_segment *s, uint64_t end)
+{
+	int err = s->prepared > end ? st->io->ops->truncate(s->file, end) : 0;
+
+	s->prepared = 0;
+	return err;
+}
+
+/*
+ * A batch that makes the file longer costs a transaction of the filesystem when it is synced. Small ones, each of
+ * which is synced by itself, are written over zeroes; large ones are not worth writing twice. @end: of the batch.
+ */
+static void prepare_ahead(struct vr_store *st, struct vr_segment *s, size_t len, uint64_t end)
+{
+	static const uint8_t zeroes[65536];
+	uint64_t to = end + AHEAD < st->o.segment_bytes ? end + AHEAD : st->o.segment_bytes;
+	int err = 0;
+
+	if (len > SMALL_BATCH || end <= s->prepared || to <= end)
+		return;
+	for (uint64_t at = end; at < to && !err;) {
+		size_t n = to - at < sizeof(zeroes) ? (size_t)(to - at) : sizeof(zeroes);
+
+		err = st->io->ops->write(s->file, zeroes, n, at);
+		at += n;
+	}
+	s->prepared = to;
+	/* It only would have been faster. */
+	if (err && cut_zeroes(st, s, end))
+		st->failed = true;
+}
+
 /* Closes the newest segment and begins the next. -EAGAIN: upkeep is behind. */
 static int rotate(struct vr_store *st, struct vr_err *e)
 {
@@ -824,8 +859,9 @@ static int rotate(struct vr_store *st, struct vr_err *e)
 
 	if (vr_index_bytes(st) > st->o.index_bytes)
 		return vr_fail(e, -EAGAIN, "the index of older segments has to be written first");
-	err = st->io->ops->sync(old->file);
-
+	err = cut_zeroes(st, old, old->length);
+	if (!err)
+		err = st->io->ops->sync(old->file);
 	if (err) {
 		st->failed = true;
 		return vr_fail_errno(e, err, "journal segment %" PRIx64, old->id);
@@ -861,8 +897,11 @@ static int write_append(struct vr_store *st, struct vr_segment *s, const struct 
 	err = st->io->ops->write(s->file, &a, sizeof(a), at);
 	if (!err)
 		err = st->io->ops->write(s->file, b->header, b->length, at + sizeof(a));
-	if (!err)
+	if (!err) {
+		prepare_ahead(st, s, b->length, at + sizeof(a) + b->length);
 		return 0;
+	}
+	s->prepared = 0;
 	/* Nothing of it may stay: a later, shorter batch would leave its end behind. */
 	if (st->io->ops->truncate(s->file, s->length))
 		st->failed = true;

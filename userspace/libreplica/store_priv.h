@@ -16,6 +16,7 @@ struct vr_segment {
 	uint64_t id;
 	uint64_t first_seq;		/* 0: no record yet */
 	uint64_t length;		/* bytes that are right */
+	uint64_t prepared;		/* writer's: zeroes follow up to here, so that writing over them makes the file no longer */
 	uint64_t min_time, max_time;
 	struct vr_state before, after;
 	struct vr_file *file;		/* for writing when it is the newest and the store is open so */
