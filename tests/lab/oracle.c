@@ -2,17 +2,16 @@
 /*
  * Replays the journal of a replica's store, record by record, against what the stamper writes (oracle.h).
  *
- *   oracle --seed N [--max BYTES] [--span BYTES] [--session N] [--ledger FILE] [--points N]
- *          [--until SEQ --image FILE --image FILE] STORE
+ *   oracle --seed N [--max BYTES] [--span BYTES] [--session N] [--ledger FILE] [--points N [--sums]] STORE
  *
  * It begins with what the store's base has: segments before it are gone (those of an initial copy, always).
  * Checked for each point: of every stream, the writes that it contains are the first ones, without a hole and as they
  * were made (each point is one record more than the one before, so each record is looked at once). Where
  * points begin again after a gap, and at the end: no sector holds an older write of a stream than another sector of the point
  * proves to be there. --ledger: each operation that was acknowledged is in the newest point (sync mode). --points: so many random
- * points are read through the store's index and compared with the replay, and printed; --until: ends at a point and
- * compares with two files. --session: the stamper began anew, each time with the next multiple of N (--from), where its
- * host was killed. What is wrong is a line "BAD ..." and exit status 1.
+ * points are read through the store's index and compared with the replay; --sums: for each of them a line "point SEQ SUM SUM"
+ * follows, with the MD5 of the disks. --session: the stamper began anew, each time with the next multiple of N (--from), where
+ * its host was killed. What is wrong is a line "BAD ..." and exit status 1.
  */
 #include <endian.h>
 #include <errno.h>
@@ -23,8 +22,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../userspace/libreplica/store_priv.h"
@@ -55,8 +52,13 @@ static struct stream {
 } streams[ORACLE_STREAMS];
 
 static struct { uint64_t records, writes, points, stretches, contents; } count;
-static uint64_t points[MAX_POINTS], first_point;
-static unsigned int nr_points;
+static struct point {
+	uint64_t seq;
+	uint8_t sums[ORACLE_DISKS][16];
+} points[MAX_POINTS];
+static uint64_t first_point;
+static unsigned int nr_points, done_points;
+static bool sums;
 
 __attribute__((format(printf, 1, 2), noreturn))
 static void bad(const char *fmt, ...)
@@ -74,16 +76,21 @@ static void bad(const char *fmt, ...)
 /* The stamp of a sector; false: none. A stamp that is not whole is an error. */
 static bool read_stamp(const uint8_t *p, unsigned int disk, uint64_t sector, uint64_t seq, struct stamp *s)
 {
+	uint8_t fill;
+
 	memcpy(s, p, sizeof(*s));
 	if (s->magic != ORACLE_MAGIC)
 		return false;
+	fill = (uint8_t)(s->number * 7 + s->stream);
 	if (s->check != stamp_check(s) || s->stream >= ORACLE_STREAMS)
 		bad("record %" PRIu64 ": disk %u, sector %" PRIu64 ": a torn stamp", seq, disk, sector);
 	if (s->disk != disk || s->sector != sector)
 		bad("record %" PRIu64 ": disk %u, sector %" PRIu64 " has the stamp of disk %u, sector %" PRIu64, seq, disk, sector,
 		    s->disk, s->sector);
+	if (p[sizeof(*s)] == fill && !memcmp(p + sizeof(*s), p + sizeof(*s) + 1, SECTOR - sizeof(*s) - 1))
+		return true;
 	for (unsigned int i = sizeof(*s); i < SECTOR; i++)
-		if (p[i] != (uint8_t)(s->number * 7 + s->stream))
+		if (p[i] != fill)
 			bad("record %" PRIu64 ": disk %u, sector %" PRIu64 ": byte %u", seq, disk, sector, i);
 	return true;
 }
@@ -291,13 +298,19 @@ static void check_view(uint64_t seq)
 	free(buf);
 }
 
-/* False: at @until. */
-static bool replay(uint64_t until)
+static void look_at_point(struct point *p)
+{
+	p->seq = history.now.last_seq;
+	check_view(p->seq);
+	for (unsigned int d = 0; sums && d < ORACLE_DISKS; d++)
+		gcry_md_hash_buffer(GCRY_MD_MD5, p->sums[d], image[d], disk_bytes);
+}
+
+static void replay(void)
 {
 	struct vr_batch *b = malloc(sizeof(*b));
 	struct vr_unpacker *u = vr_unpacker_new();
 	uint64_t base = history.now.last_seq;
-	unsigned int next = 0;
 
 	for (unsigned int i = 0; i < st->nr_segments; i++) {
 		struct vr_segment *g = st->segments[i];
@@ -313,34 +326,16 @@ static bool replay(uint64_t until)
 				if (le64toh(b->records[n].seq) <= base)
 					continue;
 				replay_record(&b->records[n], vr_batch_payload(b, n));
-				while (next < nr_points && points[next] <= history.now.last_seq) {
-					if (!history.now.stretch)
-						check_view(history.now.last_seq);
-					next++;
-				}
-				if (history.now.last_seq == until)
-					return false;
+				/* A number within a gap stands for the next point. */
+				while (!history.now.stretch && done_points < nr_points &&
+				       points[done_points].seq <= history.now.last_seq)
+					look_at_point(&points[done_points++]);
 			}
 			free(buf);
 		}
 	}
 	vr_unpacker_free(u);
 	free(b);
-	return true;
-}
-
-static void compare_image(unsigned int disk, const char *path)
-{
-	int fd = open(path, O_RDONLY);
-	struct stat s;
-	uint8_t *p;
-
-	if (fd < 0 || fstat(fd, &s) || (uint64_t)s.st_size != disk_bytes)
-		bad("%s: not %" PRIu64 " bytes", path, disk_bytes);
-	p = mmap(NULL, disk_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED || memcmp(p, image[disk], disk_bytes))
-		bad("%s differs from the replay of disk %u", path, disk);
-	close(fd);
 }
 
 static void check_ledger(const char *path)
@@ -375,27 +370,38 @@ static void check_ledger(const char *path)
 		bad("no stream has written since points began");
 }
 
-static int compare_number(const void *a, const void *b)
+static int compare_points(const void *a, const void *b)
 {
-	const uint64_t *x = a, *y = b;
+	const struct point *x = a, *y = b;
 
-	return *x < *y ? -1 : *x > *y;
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+static void print_points(void)
+{
+	for (unsigned int i = 0; i < done_points; i++) {
+		printf("point %" PRIu64, points[i].seq);
+		for (unsigned int d = 0; d < ORACLE_DISKS; d++) {
+			putchar(' ');
+			for (unsigned int k = 0; k < sizeof(points[i].sums[d]); k++)
+				printf("%02x", points[i].sums[d][k]);
+		}
+		putchar('\n');
+	}
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", 1, NULL, 'r' }, { "max", 1, NULL, 'm' }, { "ledger", 1, NULL, 'l' }, { "points", 1, NULL, 'p' },
-		{ "until", 1, NULL, 'u' }, { "image", 1, NULL, 'i' }, { "span", 1, NULL, 'b' }, { "session", 1, NULL, 's' },
+		{ "sums", 0, NULL, 'u' }, { "span", 1, NULL, 'b' }, { "session", 1, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct vr_options o = { .write = false };
-	const char *ledger = NULL, *files[ORACLE_DISKS] = { NULL };
-	unsigned int nr_files = 0;
+	const char *ledger = NULL;
 	struct vr_history *newest;
-	uint64_t until = 0, last;
 	struct vr_io *io;
-	bool whole;
+	uint64_t last;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -406,11 +412,7 @@ int main(int argc, char **argv)
 		case 'p': nr_points = (unsigned int)atoi(optarg); break;
 		case 'b': span = strtoul(optarg, NULL, 10); break;
 		case 's': session = strtoul(optarg, NULL, 10); break;
-		case 'u': until = strtoul(optarg, NULL, 10); break;
-		case 'i':
-			if (nr_files < ORACLE_DISKS)
-				files[nr_files++] = optarg;
-			break;
+		case 'u': sums = true; break;
 		default: return 2;
 		}
 	}
@@ -442,14 +444,10 @@ int main(int argc, char **argv)
 	srandom((unsigned int)seed);
 	begin_with_base();
 	for (unsigned int i = 0; i < nr_points; i++)
-		points[i] = last - (uint64_t)random() % (last - history.now.last_seq + 1);
-	qsort(points, nr_points, sizeof(*points), compare_number);
-	whole = replay(until);
-	if (until && whole)
-		bad("there is no record %" PRIu64, until);
-	for (unsigned int d = 0; d < nr_files; d++)
-		compare_image(d, files[d]);
-	if (whole && !history.now.stretch) {
+		points[i].seq = last - (uint64_t)random() % (last - history.now.last_seq + 1);
+	qsort(points, nr_points, sizeof(*points), compare_points);
+	replay();
+	if (!history.now.stretch) {
 		check_content(history.now.last_seq);
 		check_view(history.now.last_seq);
 	}
@@ -458,5 +456,7 @@ int main(int argc, char **argv)
 	printf("records %" PRIu64 " points %" PRIu64 " writes %" PRIu64 " stretches %" PRIu64 " contents %" PRIu64 " first %" PRIu64
 	       " last %" PRIu64 "\n", count.records, count.points, count.writes, count.stretches, count.contents, first_point,
 	       history.now.last_seq);
+	if (sums)
+		print_points();
 	return 0;
 }

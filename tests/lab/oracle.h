@@ -28,6 +28,10 @@ struct stamp {
 /* Shared by the stamper while it runs, and left behind. */
 struct ledger {
 	uint64_t begun[ORACLE_STREAMS], acked[ORACLE_STREAMS];	/* operations */
+	uint32_t streams;	/* that run */
+	uint32_t wanted;	/* operations that were begun, or wait until they are allowed */
+	uint32_t allowed;	/* to begin, of all streams; a futex (stamper --allow, repl-watch) */
+	uint32_t waiting;	/* streams that wait for that, with nothing under way */
 };
 
 enum op_kind { OP_WRITE, OP_DISCARD, OP_ZEROES, OP_FLUSH };

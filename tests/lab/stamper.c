@@ -2,9 +2,11 @@
 /*
  * Streams of stamped writes, discards and flushes over two disks (oracle.h).
  *
- *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--pause US] [--span BYTES] [--from N] DEV DEV
+ *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--pause US] [--span BYTES] [--from N]
+ *           [--allow N] DEV DEV
  *
- * --span: within so many bytes of each disk; --from: begins after operation N.
+ * --span: within so many bytes of each disk; --from: begins after operation N. --allow: so many operations of all
+ * streams; then it waits until repl-watch allows more.
  * Runs until it is told to stop; each stream then ends its operation. The ledger says which operations
  * were begun and which acknowledged, at any moment.
  */
@@ -12,12 +14,14 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/fs.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "oracle.h"
@@ -27,6 +31,7 @@ static uint64_t bytes[ORACLE_DISKS];
 static unsigned long seed, from;
 static uint64_t span;
 static unsigned int streams = ORACLE_STREAMS, max = 1 << 20, pause_us;
+static uint32_t allow = UINT32_MAX;
 static struct ledger *ledger;
 static volatile sig_atomic_t stop;
 
@@ -34,6 +39,18 @@ static void on_signal(int sig)
 {
 	(void)sig;
 	stop = 1;
+}
+
+static void wait_until_allowed(void)
+{
+	uint32_t me = __atomic_add_fetch(&ledger->wanted, 1, __ATOMIC_SEQ_CST), allowed;
+
+	if (me <= __atomic_load_n(&ledger->allowed, __ATOMIC_SEQ_CST))
+		return;
+	__atomic_add_fetch(&ledger->waiting, 1, __ATOMIC_SEQ_CST);
+	while (!stop && me > (allowed = __atomic_load_n(&ledger->allowed, __ATOMIC_SEQ_CST)))
+		syscall(SYS_futex, &ledger->allowed, FUTEX_WAIT, allowed, NULL, NULL, 0);
+	__atomic_sub_fetch(&ledger->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 static int perform(const struct op *o, unsigned int stream, uint8_t *buf)
@@ -64,9 +81,13 @@ static void *run(void *arg)
 	op_begin(&s, seed, stream, span, max);
 	while (s.number < from)
 		op_next(&s);
-	while (!stop) {
-		struct op o = op_next(&s);
+	for (;;) {
+		struct op o;
 
+		wait_until_allowed();
+		if (stop)
+			break;
+		o = op_next(&s);
 		__atomic_store_n(&ledger->begun[stream], o.number, __ATOMIC_SEQ_CST);
 		if (perform(&o, stream, buf)) {
 			fprintf(stderr, "stream %u, operation %llu: %s\n", stream, (unsigned long long)o.number, strerror(errno));
@@ -84,7 +105,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", 1, NULL, 'r' }, { "ledger", 1, NULL, 'l' }, { "streams", 1, NULL, 's' }, { "max", 1, NULL, 'm' },
-		{ "pause", 1, NULL, 'p' }, { "span", 1, NULL, 'b' }, { "from", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
+		{ "pause", 1, NULL, 'p' }, { "span", 1, NULL, 'b' }, { "from", 1, NULL, 'f' },
+		{ "allow", 1, NULL, 'a' }, { NULL, 0, NULL, 0 },
 	};
 	struct sigaction sa = { .sa_handler = on_signal };
 	pthread_t thread[ORACLE_STREAMS];
@@ -99,6 +121,7 @@ int main(int argc, char **argv)
 		case 'p': pause_us = (unsigned int)atoi(optarg); break;
 		case 'b': span = strtoul(optarg, NULL, 10); break;
 		case 'f': from = strtoul(optarg, NULL, 10); break;
+		case 'a': allow = (uint32_t)strtoul(optarg, NULL, 10); break;
 		default: return 2;
 		}
 	}
@@ -117,6 +140,8 @@ int main(int argc, char **argv)
 		 mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ledger == MAP_FAILED)
 		return 3;
+	ledger->allowed = allow;
+	ledger->streams = streams;
 	sigaction(SIGTERM, &sa, NULL);
 	for (unsigned int i = 0; i < streams; i++)
 		if (pthread_create(&thread[i], NULL, run, (void *)(uintptr_t)i))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * vaio-agent and vaio-replicad are killed again and again while two disks are written; points are looked at afterwards. What the
- * real kernel does with it is tests/lab/replica.sh; this is quicker, and has sanitizers.
+ * real kernel does with it is tests/lab/replica-cuts.sh; this is quicker, and has sanitizers.
  */
 #include "agent_flow.h"
 
