@@ -315,7 +315,7 @@ static void replay(void)
 	for (unsigned int i = 0; i < st->nr_segments; i++) {
 		struct vr_segment *g = st->segments[i];
 
-		if (vr_segment_open(st, g, &e) || vr_segment_batches(g, &e))
+		if (vr_segment_open(st, g, &e) || vr_segment_batches(st, g, &e))
 			bad("%s", e.text);
 		for (unsigned int k = 0; k < g->nr_batches; k++) {
 			void *buf;

@@ -328,26 +328,6 @@ static int mem_punch(struct vr_file *f, uint64_t offset, uint64_t len)
 	return 0;
 }
 
-static int mem_map(struct vr_file *f, const void **data, size_t *len)
-{
-	struct mem_bytes *b = &inode_of(f)->now;
-	void *copy;
-
-	if (!b->len)
-		return -ENODATA;
-	copy = malloc(b->len);
-	memcpy(copy, b->p, b->len);
-	*data = copy;
-	*len = b->len;
-	return 0;
-}
-
-static void mem_unmap(struct vr_file *f, const void *data, size_t len)
-{
-	(void)f, (void)len;
-	free((void *)(uintptr_t)data);
-}
-
 static int mem_lock(struct vr_file *file, bool wait)
 {
 	struct mem_file *f = (struct mem_file *)file;
@@ -451,8 +431,8 @@ static void mem_free(struct vr_io *io) { (void)io; }	/* a store that is closed l
 
 static const struct vr_io_ops mem_ops = {
 	.open = mem_open, .close = mem_close, .read = mem_read, .write = mem_write, .sync = mem_sync, .size = mem_size,
-	.used = mem_size, .truncate = mem_truncate, .allocate = mem_allocate, .punch = mem_punch, .map = mem_map,
-	.unmap = mem_unmap, .lock = mem_lock, .mkdir = mem_mkdir, .rename = mem_rename, .remove = mem_remove,
+	.used = mem_size, .truncate = mem_truncate, .allocate = mem_allocate, .punch = mem_punch,
+	.lock = mem_lock, .mkdir = mem_mkdir, .rename = mem_rename, .remove = mem_remove,
 	.sync_dir = mem_sync_dir, .list = mem_list, .space = mem_space, .now_ns = mem_now, .random = mem_random,
 	.free = mem_free,
 };

@@ -360,6 +360,75 @@ static void test_check_fails(void **state)
 	model_free(&m);
 }
 
+/*
+ * The index of one group loses its end under the daemon: what needs it fails and says so, and nobody else hears of it. The same
+ * for who reads the store without the daemon.
+ */
+static void test_index_lost(void **state)
+{
+	struct agent *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
+	uint8_t *disk = malloc(MODEL_MAX_DISK);
+	struct model m, other;
+	struct vr_store *st;
+	struct vr_point p;
+	struct vr_view *v;
+	struct vr_pin *pin;
+	json_t *j;
+	int err;
+
+	(void)state;
+	make_group(a, &m, 0x29, 1);
+	make_group(b, &other, 0x2a, 1);
+	/* until there is an index that is a file */
+	for (int i = 0; i < 3000 && !sh("ls store/29*/index/*.run && ls store/29*/index/*.sum"); i++) {
+		size_t len;
+		const void *batch = model_batch(&m, 10, &len);
+
+		assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+		wait_durable(a, model_last(&m));
+	}
+	assert_true(sh("ls store/29*/index/*.run && ls store/29*/index/*.sum"));
+	assert_int_equal(vr_pin_take(in_scratch("store/29292929-2929-2929-2929-292929292929"), "latest", m.time_ns, &pin, &st, &p, &why), 0);
+	assert_true(sh("truncate -s 4096 store/29*/index/*.run && truncate -s 100 store/29*/index/*.sum"));
+	if (vr_view_open(st, p.seq, &v, &why)) {
+		assert_non_null(strstr(why.text, "summary"));
+	} else {
+		err = vr_view_read(v, 0, disk, 1 << 20, 0, &why);
+		assert_int_equal(err, -EIO);
+		assert_non_null(strstr(why.text, "index run"));
+		vr_view_close(v);
+	}
+	vr_pin_drop(pin);
+	j = ask(json_pack("{s:s, s:s}", "do", "verify", "group", "group41"));
+	if (json_is_true(json_object_get(j, "ok")))
+		assert_true(json_integer_value(json_object_get(j, "faults")) > 0);
+	else
+		assert_non_null(strstr(json_string_value(json_object_get(j, "error")), "summary"));
+	json_decref(j);
+	j = ask(json_pack("{s:s, s:s}", "do", "points", "group", "group41"));
+	assert_non_null(j);
+	json_decref(j);
+	for (int i = 0; i < 20; i++) {
+		size_t len;
+		const void *batch = model_batch(&other, 10, &len);
+
+		assert_true(agent_send(b, VAIO_RW_BATCH, batch, len));
+		wait_durable(b, model_last(&other));
+	}
+	agent_close(a);
+	agent_close(b);
+	check_replica(&other, 0x2a, "latest");
+	/* opened again, the index is made again from the journal */
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	start_daemon();
+	check_replica(&m, 0x29, "latest");
+	free(disk);
+	free(a);
+	free(b);
+	model_free(&m);
+	model_free(&other);
+}
+
 static void test_admin(void **state)
 {
 	json_t *j = ask(json_pack("{s:s}", "do", "list"));
@@ -398,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_nobodys),
 		cmocka_unit_test(test_check_fails),
+		cmocka_unit_test(test_index_lost),
 	};
 	const char *text = getenv("VAIO_SEED");
 

@@ -3,11 +3,13 @@
  * The index: which record last wrote a sector, as of any record. Each WRITE,
  * ZEROES and DISCARD is cut at cells of 64 KiB (zeroes also at 64 MiB) into entries;
  * an entry's key is its disk and cell. The journal's newest segment has its entries
- * in memory, sealed segments in sorted files that are mapped, page by page with a CRC.
+ * in memory, sealed segments in sorted files that are read page by page, with a CRC. (They are not mapped: where storage
+ * fails, that would kill the process, and with it what belongs to other groups.)
  */
 #ifndef LIBREPLICA_INDEX_H
 #define LIBREPLICA_INDEX_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,11 +68,11 @@ size_t vr_mem_bytes(const struct vr_mem *m);
 
 struct vr_run {
 	struct vr_file *file;
-	const uint8_t *map;
 	size_t len;
 	uint64_t first, last;		/* segments */
 	uint64_t nr_entries, nr_pages;
-	uint8_t *checked;		/* pages whose CRC was found right; a byte each */
+	pthread_mutex_t lock;		/* of what follows */
+	struct vr_run_slot *slots;	/* pages that were read and found right; NULL: none */
 };
 
 #define VR_RUN_NAME	48
@@ -79,8 +81,10 @@ void vr_run_name(char *name, uint64_t first, uint64_t last);
 int vr_run_open(struct vr_io *io, const uint8_t *store, uint64_t first, uint64_t last, struct vr_run **run,
 		struct vr_err *e);
 void vr_run_close(struct vr_run *run);
+/* Gives back the memory of pages: the next reads are of the file. */
+void vr_run_forget(struct vr_run *run);
 
-/* Entry @i; -EIO when its page is not right. */
+/* Entry @i; -EIO when its page is not right. Any thread. */
 int vr_run_entry(struct vr_run *run, uint64_t i, struct vr_entry *en, struct vr_err *e);
 
 /* Writes the entries of a segment as a run; durable with its name when it returns 0. */

@@ -29,9 +29,6 @@ struct vr_io_ops {
 	int (*truncate)(struct vr_file *f, uint64_t size);
 	int (*allocate)(struct vr_file *f, uint64_t size);	/* from 0: later writes need no space */
 	int (*punch)(struct vr_file *f, uint64_t offset, uint64_t len);	/* reads as zeroes, space given back */
-	/* The whole file, read-only, until unmap(). */
-	int (*map)(struct vr_file *f, const void **data, size_t *len);
-	void (*unmap)(struct vr_file *f, const void *data, size_t len);
 	/* A lock on a file that another opener (of any process) feels: 0, or -EAGAIN unless @wait. */
 	int (*lock)(struct vr_file *f, bool wait);
 

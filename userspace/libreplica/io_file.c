@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -148,27 +147,6 @@ static int file_punch(struct vr_file *f, uint64_t offset, uint64_t len)
 	return 0;
 }
 
-static int file_map(struct vr_file *f, const void **data, size_t *len)
-{
-	int64_t size = file_size(f);
-	void *p;
-
-	if (size <= 0)
-		return size ? (int)size : -ENODATA;
-	p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd_of(f), 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	*data = p;
-	*len = (size_t)size;
-	return 0;
-}
-
-static void file_unmap(struct vr_file *f, const void *data, size_t len)
-{
-	(void)f;
-	munmap((void *)(uintptr_t)data, len);
-}
-
 static int file_lock(struct vr_file *f, bool wait)
 {
 	while (flock(fd_of(f), LOCK_EX | (wait ? 0 : LOCK_NB)))
@@ -261,7 +239,7 @@ static void dir_free(struct vr_io *io)
 static const struct vr_io_ops dir_ops = {
 	.open = file_open, .close = file_close, .read = file_read, .write = file_write, .sync = file_sync,
 	.size = file_size, .used = file_used, .truncate = file_truncate, .allocate = file_allocate, .punch = file_punch,
-	.map = file_map, .unmap = file_unmap, .lock = file_lock,
+	.lock = file_lock,
 	.mkdir = dir_mkdir, .rename = dir_rename, .remove = dir_remove, .sync_dir = dir_sync, .list = dir_list,
 	.space = dir_space, .now_ns = dir_now, .random = dir_random, .free = dir_free,
 };

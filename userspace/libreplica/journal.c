@@ -41,19 +41,15 @@ struct vr_segment *vr_segment_new(uint64_t id, const struct vr_state *before)
 
 static void drop_sum(struct vr_segment *s)
 {
-	if (s->sum_file) {
-		s->sum_file->io->ops->unmap(s->sum_file, s->sum_map, s->sum_len);
+	if (s->sum_file)
 		s->sum_file->io->ops->close(s->sum_file);
-		s->sum_file = NULL;
-	} else {
-		free(s->controls);
-		free(s->batches);
-	}
+	s->sum_file = NULL;
+	free(s->controls);
+	free(s->batches);
 	s->controls = NULL;
 	s->batches = NULL;
 	s->controls_len = s->controls_room = 0;
 	s->nr_controls = s->nr_batches = s->batches_room = 0;
-	s->batches_checked = false;
 }
 
 void vr_segment_free(struct vr_segment *s)
@@ -247,7 +243,6 @@ void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_
 	s->max_time = high > s->max_time ? high : s->max_time;
 	s->after = *after;
 	s->length = offset + sizeof(struct vaio_rs_append) + b->length;
-	s->batches_checked = true;
 }
 
 /* --- reading back --------------------------------------------------------------------------- */
@@ -428,98 +423,163 @@ int vr_sum_write(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 	return vr_fail_errno(e, err, "%s", name);
 }
 
-static int check_controls(const struct vr_segment *s)
+static int check_controls(const uint8_t *controls, size_t len, unsigned int nr)
 {
 	size_t at = 0;
 
-	for (unsigned int i = 0; i < s->nr_controls; i++) {
-		const struct vaio_rs_control *c = (const void *)(s->controls + at);
-		size_t left = s->controls_len - at;
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct vaio_rs_control *c = (const void *)(controls + at);
+		size_t left = len - at;
 
 		if (left < sizeof(*c) || pad8(le32toh(c->record.data_length)) > left - sizeof(*c))
 			return -EBADMSG;
 		at += sizeof(*c) + pad8(le32toh(c->record.data_length));
 	}
-	return at == s->controls_len ? 0 : -EBADMSG;
+	return at == len ? 0 : -EBADMSG;
+}
+
+/*
+ * Header and controls of a summary of @size bytes, checked: *@controls is the caller's to free. -EBADMSG without a text when
+ * they are not right.
+ */
+static int read_sum(struct vr_file *f, uint64_t size, struct vaio_rs_sum *h, uint8_t **controls)
+{
+	uint32_t crc;
+	int err = f->io->ops->read(f, h, sizeof(*h), 0);
+
+	*controls = NULL;
+	if (err)
+		return err == -ENODATA ? -EBADMSG : err;
+	if (le32toh(h->magic) != VAIO_RS_SUM_MAGIC || le32toh(h->controls_length) > size - sizeof(*h) ||
+	    le32toh(h->nr_batches) > VAIO_RS_MAX_SEGMENT / 512 ||
+	    size != sizeof(*h) + le32toh(h->controls_length) + le32toh(h->nr_batches) * sizeof(struct vaio_rs_sum_batch))
+		return -EBADMSG;
+	*controls = malloc(le32toh(h->controls_length) + 1U);
+	if (!*controls)
+		return -ENOMEM;
+	err = f->io->ops->read(f, *controls, le32toh(h->controls_length), sizeof(*h));
+	crc = vr_crc32c(vr_crc32c(0, (char *)h + 8, sizeof(*h) - 8), *controls, le32toh(h->controls_length));
+	if (!err && (crc != le32toh(h->crc) || check_controls(*controls, le32toh(h->controls_length), le32toh(h->nr_controls))))
+		err = -EBADMSG;
+	if (!err)
+		return 0;
+	free(*controls);
+	*controls = NULL;
+	return err == -ENODATA ? -EBADMSG : err;
 }
 
 int vr_sum_load(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 {
+	struct vr_state before, after;
 	struct vr_file *f;
-	const struct vaio_rs_sum *h;
-	const void *map;
+	struct vaio_rs_sum h;
+	uint8_t *controls = NULL;
 	char name[VR_NAME];
-	size_t len;
+	int64_t size;
 	int err;
 
 	vr_sum_name(name, s->id);
 	err = st->io->ops->open(st->io, name, 0, &f);
 	if (err)
 		return vr_fail_errno(e, err, "%s", name);
-	err = st->io->ops->map(f, &map, &len);
+	size = st->io->ops->size(f);
+	err = size < 0 ? (int)size : read_sum(f, (uint64_t)size, &h, &controls);
+	free(controls);
+	if (!err && (le32toh(h.version) != VAIO_RS_VERSION || memcmp(h.store, st->super->store, sizeof(h.store)) ||
+		     le64toh(h.segment) != s->id || vr_state_decode(&h.before, &before, NULL) ||
+		     vr_state_decode(&h.after, &after, NULL) || !vr_state_equal(&before, &s->before)))
+		err = -EBADMSG;
 	if (err) {
 		st->io->ops->close(f);
-		return vr_fail_errno(e, err, "%s", name);
+		return err == -EBADMSG ? vr_fail(e, err, "%s: damaged", name) : vr_fail_errno(e, err, "%s", name);
 	}
-	drop_sum(s);
-	h = map;
+	pthread_mutex_lock(&st->sums_lock);
+	if (s->sum_file)
+		s->sum_file->io->ops->close(s->sum_file);
+	free(s->controls);
+	s->controls = NULL;
+	s->controls_room = s->batches_room = 0;
+	/* Who looks at the table goes on: the file's is the same. */
+	if (!s->batches_users) {
+		free(s->batches);
+		s->batches = NULL;
+	}
 	s->sum_file = f;
-	s->sum_map = map;
-	s->sum_len = len;
-	if (len < sizeof(*h) || le32toh(h->magic) != VAIO_RS_SUM_MAGIC || le32toh(h->controls_length) > len - sizeof(*h) ||
-	    le32toh(h->nr_batches) > VAIO_RS_MAX_SEGMENT / 512 ||
-	    len != sizeof(*h) + le32toh(h->controls_length) + le32toh(h->nr_batches) * sizeof(*s->batches) ||
-	    vr_crc32c(0, (const char *)map + 8, sizeof(*h) - 8 + le32toh(h->controls_length)) != le32toh(h->crc)) {
-		err = -EBADMSG;
-	} else {
-		struct vr_state before;
-
-		s->controls = (uint8_t *)(uintptr_t)map + sizeof(*h);
-		s->controls_len = le32toh(h->controls_length);
-		s->nr_controls = le32toh(h->nr_controls);
-		s->batches = (void *)(s->controls + s->controls_len);
-		s->nr_batches = le32toh(h->nr_batches);
-		s->batches_crc = le32toh(h->batches_crc);
-		s->length = le64toh(h->segment_length);
-		s->first_seq = le64toh(h->first_seq);
-		s->min_time = le64toh(h->min_time_ns);
-		s->max_time = le64toh(h->max_time_ns);
-		if (le32toh(h->version) != VAIO_RS_VERSION || memcmp(h->store, st->super->store, sizeof(h->store)) ||
-		    le64toh(h->segment) != s->id || vr_state_decode(&h->before, &before, NULL) ||
-		    vr_state_decode(&h->after, &s->after, NULL) || !vr_state_equal(&before, &s->before) ||
-		    check_controls(s))
-			err = -EBADMSG;
-	}
-	if (err) {
-		drop_sum(s);
-		return vr_fail(e, err, "%s: damaged", name);
-	}
+	s->sum_len = (size_t)size;
+	s->controls_len = le32toh(h.controls_length);
+	s->nr_controls = le32toh(h.nr_controls);
+	s->nr_batches = le32toh(h.nr_batches);
+	s->batches_crc = le32toh(h.batches_crc);
+	s->length = le64toh(h.segment_length);
+	s->first_seq = le64toh(h.first_seq);
+	s->min_time = le64toh(h.min_time_ns);
+	s->max_time = le64toh(h.max_time_ns);
+	s->after = after;
+	pthread_mutex_unlock(&st->sums_lock);
 	return 0;
 }
 
-int vr_segment_controls(const struct vr_segment *s,
-			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg)
+int vr_segment_controls(struct vr_store *st, const struct vr_segment *s,
+			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg,
+			struct vr_err *e)
 {
+	const uint8_t *controls = s->controls;
+	uint8_t *read = NULL;
+	struct vaio_rs_sum h;
 	size_t at = 0;
+	int rc = 0;
 
-	for (unsigned int i = 0; i < s->nr_controls; i++) {
-		const struct vaio_rs_control *c = (const void *)(s->controls + at);
-		int rc = each(arg, c, c + 1);
-
+	(void)st;
+	if (s->sum_file) {
+		rc = read_sum(s->sum_file, s->sum_len, &h, &read);
 		if (rc)
-			return rc;
+			return vr_fail_errno(e, rc == -EBADMSG ? -EIO : rc, "summary of journal segment %" PRIx64, s->id);
+		controls = read;
+	}
+	for (unsigned int i = 0; i < s->nr_controls && !rc; i++) {
+		const struct vaio_rs_control *c = (const void *)(controls + at);
+
+		rc = each(arg, c, c + 1);
 		at += sizeof(*c) + pad8(le32toh(c->record.data_length));
 	}
-	return 0;
+	free(read);
+	return rc;
 }
 
-int vr_segment_batches(struct vr_segment *s, struct vr_err *e)
+int vr_segment_batches(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 {
-	if (s->sum_file && !s->batches_checked &&
-	    vr_crc32c(0, s->batches, s->nr_batches * sizeof(*s->batches)) != s->batches_crc)
-		return vr_fail(e, -EIO, "summary of journal segment %" PRIx64 ": its table of batches is damaged", s->id);
-	s->batches_checked = true;
-	return 0;
+	size_t len = s->nr_batches * sizeof(*s->batches);
+	struct vaio_rs_sum_batch *read;
+	int err = 0;
+
+	pthread_mutex_lock(&st->sums_lock);
+	if (s->sum_file && !s->batches) {
+		read = malloc(len + 1);
+		err = read ? st->io->ops->read(s->sum_file, read, len, sizeof(struct vaio_rs_sum) + s->controls_len) : -ENOMEM;
+		if (!err && vr_crc32c(0, read, len) != s->batches_crc)
+			err = -EBADMSG;
+		if (err == -EBADMSG || err == -ENODATA)
+			err = vr_fail(e, -EIO, "summary of journal segment %" PRIx64 ": its table of batches is damaged", s->id);
+		else if (err)
+			vr_fail_errno(e, err, "summary of journal segment %" PRIx64, s->id);
+		if (err)
+			free(read);
+		else
+			s->batches = read;
+	}
+	s->batches_users += !err;
+	pthread_mutex_unlock(&st->sums_lock);
+	return err;
+}
+
+void vr_segment_batches_done(struct vr_store *st, struct vr_segment *s)
+{
+	pthread_mutex_lock(&st->sums_lock);
+	if (!--s->batches_users && s->sum_file) {
+		free(s->batches);
+		s->batches = NULL;
+	}
+	pthread_mutex_unlock(&st->sums_lock);
 }
 
 int vr_segment_batch(struct vr_store *st, struct vr_segment *s, unsigned int i, void **buf, struct vr_batch *b,

@@ -164,7 +164,8 @@ static int by_number(const void *a, const void *b)
 static int gather_keys(struct vr_store *st, struct vr_segment *s, struct keys *k, struct vr_err *e)
 {
 	struct vr_batch *b = malloc(sizeof(*b));
-	int err = b ? vr_segment_batches(s, e) : vr_fail(e, -ENOMEM, "no memory");
+	int err = b ? vr_segment_batches(st, s, e) : vr_fail(e, -ENOMEM, "no memory");
+	bool there = !err;
 
 	for (unsigned int i = 0; i < s->nr_batches && !err; i++) {
 		void *buf;
@@ -182,6 +183,8 @@ static int gather_keys(struct vr_store *st, struct vr_segment *s, struct keys *k
 		if (err)
 			vr_fail(e, err, "no memory");
 	}
+	if (there)
+		vr_segment_batches_done(st, s);
 	free(b);
 	if (k->nr)
 		qsort(k->key, k->nr, sizeof(*k->key), by_number);
@@ -284,7 +287,7 @@ static int begin_apply(struct vr_store *st, struct vr_segment *s, struct vr_err 
 	if (!err) {
 		memcpy(h, &st->super->base, sizeof(*h));
 		memcpy(old, h, sizeof(*old));
-		err = vr_segment_controls(s, move_control, &m);
+		err = vr_segment_controls(st, s, move_control, &m, e);
 	}
 	if (!err) {
 		h->now = s->after;

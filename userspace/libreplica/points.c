@@ -188,12 +188,13 @@ static int by_seq(const void *a, const void *b)
 }
 
 /* All names of points that are there, by number; with the lock. */
-static int gather_names(struct vr_store *st, struct names *n)
+static int gather_names(struct vr_store *st, struct names *n, struct vr_err *e)
 {
 	memset(n, 0, sizeof(*n));
 	n->st = st;
+	vr_fail(e, 0, "no memory");
 	for (unsigned int i = 0; i < st->nr_segments && !n->err; i++)
-		vr_segment_controls(st->segments[i], name_of_control, n);
+		n->err = vr_segment_controls(st, st->segments[i], name_of_control, n, e);
 	for (unsigned int i = 0; i < st->super->nr_marks && !n->err; i++) {
 		const struct vr_mark *m = &st->super->marks[i];
 		struct vr_point p = { .seq = m->seq, .time_ns = m->time_ns, .kind = m->kind,
@@ -219,10 +220,8 @@ int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_p
 	int rc;
 
 	pthread_mutex_lock(&st->lock);
-	rc = gather_names(st, &n);
+	rc = gather_names(st, &n, e);
 	pthread_mutex_unlock(&st->lock);
-	if (rc)
-		vr_fail(e, rc, "no memory");
 	for (unsigned int i = 0; i < n.nr && !rc; i++)
 		rc = each(arg, &n.list[i]);
 	free(n.list);
@@ -293,6 +292,33 @@ int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e)
 
 /* --- finding one ------------------------------------------------------------------------------ */
 
+/* That of one segment. */
+static int newest_until(struct vr_store *st, struct vr_segment *s, uint64_t time_ns, uint64_t *seq, struct vr_err *e)
+{
+	struct vr_batch *b = NULL;
+	void *buf = NULL;
+	unsigned int j;
+	int err = vr_segment_batches(st, s, e);
+
+	if (err)
+		return err;
+	for (j = s->nr_batches; j > 0 && le64toh(s->batches[j - 1].min_time_ns) > time_ns; j--)
+		;
+	if (j) {
+		b = malloc(sizeof(*b));
+		err = b ? vr_segment_batch(st, s, j - 1, &buf, b, e) : vr_fail(e, -ENOMEM, "no memory");
+	}
+	for (unsigned int r = j && !err ? b->nr_records : 0; r-- > 0;)
+		if (le64toh(b->records[r].time_ns) <= time_ns) {
+			*seq = b->first_seq + r;
+			break;
+		}
+	vr_segment_batches_done(st, s);
+	free(buf);
+	free(b);
+	return err;
+}
+
 /*
  * The highest number whose record's time is not above @time_ns; 0: none. Reads the one
  * batch that it is in.
@@ -306,28 +332,9 @@ static int find_by_time(struct vr_store *st, uint64_t time_ns, uint64_t *seq, st
 
 		if (!s->first_seq || s->min_time > time_ns)
 			continue;
-		err = vr_segment_batches(s, e);
-		if (err)
+		err = newest_until(st, s, time_ns, seq, e);
+		if (err || *seq)
 			return err;
-		for (unsigned int j = s->nr_batches; j-- > 0;) {
-			struct vr_batch *b;
-			void *buf;
-
-			if (le64toh(s->batches[j].min_time_ns) > time_ns)
-				continue;
-			b = malloc(sizeof(*b));
-			if (!b)
-				return vr_fail(e, -ENOMEM, "no memory");
-			err = vr_segment_batch(st, s, j, &buf, b, e);
-			for (unsigned int r = err ? 0 : b->nr_records; r-- > 0;)
-				if (le64toh(b->records[r].time_ns) <= time_ns) {
-					*seq = b->first_seq + r;
-					break;
-				}
-			free(buf);
-			free(b);
-			return err;
-		}
 	}
 	return 0;
 }
@@ -347,7 +354,7 @@ static int time_of(struct vr_store *st, uint64_t seq, uint64_t *time_ns, struct 
 
 		if (!s->first_seq || s->first_seq > seq)
 			continue;
-		err = vr_segment_batches(s, e);
+		err = vr_segment_batches(st, s, e);
 		if (err)
 			return err;
 		for (high = s->nr_batches; high - low > 1;) {
@@ -359,11 +366,11 @@ static int time_of(struct vr_store *st, uint64_t seq, uint64_t *time_ns, struct 
 				high = mid;
 		}
 		b = malloc(sizeof(*b));
-		if (!b)
-			return vr_fail(e, -ENOMEM, "no memory");
-		err = vr_segment_batch(st, s, low, &buf, b, e);
+		buf = NULL;
+		err = b ? vr_segment_batch(st, s, low, &buf, b, e) : vr_fail(e, -ENOMEM, "no memory");
 		if (!err && seq <= b->last_seq)
 			*time_ns = le64toh(b->records[seq - b->first_seq].time_ns);
+		vr_segment_batches_done(st, s);
 		free(buf);
 		free(b);
 		return err;
@@ -476,18 +483,16 @@ static int missing_since(struct vr_store *st, const char *text, uint64_t seq, ui
 static int find_name(struct vr_store *st, const char *name, struct vr_point *p, struct vr_err *e)
 {
 	struct names n;
-	int err = gather_names(st, &n), found = -1;
+	int err = gather_names(st, &n, e), found = -1;
 
 	for (unsigned int i = 0; i < n.nr && !err; i++)
 		if (!strcmp(n.list[i].name, name) &&
 		    /* The point of a failover is the one that is held, whatever the source named so. */
 		    (found < 0 || strcmp(name, VR_FAILOVER_MARK) || !n.list[found].pinned))
 			found = (int)i;
-	if (err)
-		vr_fail(e, err, "no memory");
-	else if (found < 0)
+	if (!err && found < 0)
 		err = vr_fail(e, -ENOENT, "no point is named '%.100s'", name);
-	else
+	else if (!err)
 		*p = n.list[found];
 	free(n.list);
 	return err;

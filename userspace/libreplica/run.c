@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Index runs: sorted entries in pages with a CRC, written once, then mapped. */
+/* Index runs: sorted entries in pages with a CRC, written once, then read page by page. */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -17,15 +17,31 @@ void vr_run_name(char *name, uint64_t first, uint64_t last)
 	snprintf(name, VR_RUN_NAME, "index/%016" PRIx64 "-%016" PRIx64 ".run", first, last);
 }
 
+/* A few pages of a run: a search begins with the same ones, and what is read in order stays in one for a while. */
+#define SLOTS		32U
+#define SLOT_OF(page)	((uint32_t)(page) * 2654435761U >> 27)	/* of 5 bits */
+
+struct vr_run_slot {
+	uint64_t page;			/* one more than its number; 0: empty */
+	struct vaio_rs_run_page p;
+};
+
+void vr_run_forget(struct vr_run *run)
+{
+	pthread_mutex_lock(&run->lock);
+	free(run->slots);
+	run->slots = NULL;
+	pthread_mutex_unlock(&run->lock);
+}
+
 void vr_run_close(struct vr_run *run)
 {
 	if (!run)
 		return;
-	if (run->map)
-		run->file->io->ops->unmap(run->file, run->map, run->len);
 	if (run->file)
 		run->file->io->ops->close(run->file);
-	free(run->checked);
+	free(run->slots);
+	pthread_mutex_destroy(&run->lock);
 	free(run);
 }
 
@@ -33,40 +49,38 @@ int vr_run_open(struct vr_io *io, const uint8_t *store, uint64_t first, uint64_t
 		struct vr_err *e)
 {
 	struct vr_run *run = calloc(1, sizeof(*run));
-	const struct vaio_rs_run *h;
+	struct vaio_rs_run h;
 	char name[VR_RUN_NAME];
+	int64_t size = 0;
 	int err;
 
 	vr_run_name(name, first, last);
 	if (!run)
 		return vr_fail(e, -ENOMEM, "%s: no memory", name);
+	pthread_mutex_init(&run->lock, NULL);
 	err = io->ops->open(io, name, 0, &run->file);
-	if (!err)
-		err = io->ops->map(run->file, (const void **)&run->map, &run->len);
-	if (err) {
+	if (!err) {
+		size = io->ops->size(run->file);
+		err = size < 0 ? (int)size : io->ops->read(run->file, &h, sizeof(h), 0);
+	}
+	if (err && err != -ENODATA) {
 		vr_run_close(run);
 		return vr_fail_errno(e, err, "%s", name);
 	}
-	h = (const void *)run->map;
+	run->len = (size_t)size;
 	run->first = first;
 	run->last = last;
-	if (run->len < sizeof(*h) || le32toh(h->magic) != VAIO_RS_RUN_MAGIC ||
-	    vr_crc32c(0, run->map + 8, sizeof(*h) - 8) != le32toh(h->crc))
+	if (err || le32toh(h.magic) != VAIO_RS_RUN_MAGIC || vr_crc32c(0, (char *)&h + 8, sizeof(h) - 8) != le32toh(h.crc))
 		err = vr_fail(e, -EBADMSG, "%s: its header is damaged", name);
-	else if (le32toh(h->version) != VAIO_RS_VERSION || memcmp(h->store, store, sizeof(h->store)) ||
-		 le64toh(h->first_segment) != first || le64toh(h->last_segment) != last)
+	else if (le32toh(h.version) != VAIO_RS_VERSION || memcmp(h.store, store, sizeof(h.store)) ||
+		 le64toh(h.first_segment) != first || le64toh(h.last_segment) != last)
 		err = vr_fail(e, -EBADMSG, "%s: of another version, store or place", name);
 	if (!err) {
-		run->nr_entries = le64toh(h->nr_entries);
-		run->nr_pages = le64toh(h->nr_pages);
+		run->nr_entries = le64toh(h.nr_entries);
+		run->nr_pages = le64toh(h.nr_pages);
 		if (run->nr_pages > run->len / VAIO_RS_PAGE || run->len != (run->nr_pages + 1) * VAIO_RS_PAGE ||
 		    run->nr_pages != (run->nr_entries + VAIO_RS_RUN_ENTRIES - 1) / VAIO_RS_RUN_ENTRIES)
 			err = vr_fail(e, -EBADMSG, "%s: %" PRIu64 " pages in %zu bytes", name, run->nr_pages, run->len);
-	}
-	if (!err) {
-		run->checked = calloc(1, run->nr_pages + 1);
-		if (!run->checked)
-			err = vr_fail(e, -ENOMEM, "%s: no memory", name);
 	}
 	if (err) {
 		vr_run_close(run);
@@ -76,34 +90,59 @@ int vr_run_open(struct vr_io *io, const uint8_t *store, uint64_t first, uint64_t
 	return 0;
 }
 
+/* With the run's lock: the page, read and checked. */
+static int get_page(struct vr_run *run, uint64_t page, const struct vaio_rs_run_page **out, struct vr_err *e)
+{
+	uint64_t want = run->nr_entries - page * VAIO_RS_RUN_ENTRIES;
+	struct vr_run_slot *slot;
+	int err;
+
+	if (!run->slots)
+		run->slots = calloc(SLOTS, sizeof(*run->slots));
+	if (!run->slots)
+		return vr_fail(e, -ENOMEM, "no memory for the index");
+	slot = &run->slots[SLOT_OF(page)];
+	*out = &slot->p;
+	if (slot->page == page + 1)
+		return 0;
+	slot->page = 0;
+	if (want > VAIO_RS_RUN_ENTRIES)
+		want = VAIO_RS_RUN_ENTRIES;
+	err = run->file->io->ops->read(run->file, &slot->p, sizeof(slot->p), (page + 1) * VAIO_RS_PAGE);
+	if (err && err != -ENODATA)
+		return vr_fail_errno(e, err, "index run %" PRIx64 "-%" PRIx64, run->first, run->last);
+	if (err || le32toh(slot->p.magic) != VAIO_RS_RUN_PAGE_MAGIC || le64toh(slot->p.index) != page ||
+	    le32toh(slot->p.count) != want || le64toh(slot->p.first_segment) != run->first ||
+	    vr_crc32c(0, (const char *)&slot->p + 8, sizeof(slot->p) - 8) != le32toh(slot->p.crc))
+		return vr_fail(e, -EIO, "index run %" PRIx64 "-%" PRIx64 ": page %" PRIu64 " is damaged", run->first, run->last,
+			       page);
+	slot->page = page + 1;
+	return 0;
+}
+
 int vr_run_entry(struct vr_run *run, uint64_t i, struct vr_entry *en, struct vr_err *e)
 {
-	uint64_t page = i / VAIO_RS_RUN_ENTRIES;
-	const struct vaio_rs_run_page *p = (const void *)(run->map + (page + 1) * VAIO_RS_PAGE);
-	const struct vaio_rs_key *k = &p->keys[i % VAIO_RS_RUN_ENTRIES];
+	const struct vaio_rs_run_page *p = NULL;
+	int err;
 
-	if (!run->checked[page]) {
-		uint64_t want = run->nr_entries - page * VAIO_RS_RUN_ENTRIES;
+	pthread_mutex_lock(&run->lock);
+	err = get_page(run, i / VAIO_RS_RUN_ENTRIES, &p, e);
+	if (!err) {
+		const struct vaio_rs_key *k = &p->keys[i % VAIO_RS_RUN_ENTRIES];
 
-		if (want > VAIO_RS_RUN_ENTRIES)
-			want = VAIO_RS_RUN_ENTRIES;
-		if (le32toh(p->magic) != VAIO_RS_RUN_PAGE_MAGIC || le64toh(p->index) != page ||
-		    le32toh(p->count) != want || le64toh(p->first_segment) != run->first ||
-		    vr_crc32c(0, (const char *)p + 8, sizeof(*p) - 8) != le32toh(p->crc))
-			return vr_fail(e, -EIO, "index run %" PRIx64 "-%" PRIx64 ": page %" PRIu64 " is damaged", run->first,
-				       run->last, page);
-		run->checked[page] = 1;
+		en->key = le64toh(k->key);
+		en->seq = le64toh(k->seq);
+		en->segment = le32toh(k->segment);
+		en->frame = le32toh(k->frame);
+		en->data = le32toh(k->data);
+		en->start = k->start;
+		en->count = k->count;
+		if (en->start + en->count >= (int)(VAIO_RS_CELL / VAIO_RS_SECTOR))
+			err = vr_fail(e, -EIO, "index run %" PRIx64 "-%" PRIx64 ": an entry leaves its cell", run->first,
+				      run->last);
 	}
-	en->key = le64toh(k->key);
-	en->seq = le64toh(k->seq);
-	en->segment = le32toh(k->segment);
-	en->frame = le32toh(k->frame);
-	en->data = le32toh(k->data);
-	en->start = k->start;
-	en->count = k->count;
-	if (en->start + en->count >= (int)(VAIO_RS_CELL / VAIO_RS_SECTOR))
-		return vr_fail(e, -EIO, "index run %" PRIx64 "-%" PRIx64 ": an entry leaves its cell", run->first, run->last);
-	return 0;
+	pthread_mutex_unlock(&run->lock);
+	return err;
 }
 
 /* --- writing ------------------------------------------------------------------------- */

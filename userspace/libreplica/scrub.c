@@ -41,7 +41,7 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 	pthread_mutex_lock(&s->st->lock);
 	err = vr_segment_open(s->st, g, &e);
 	if (!err)
-		err = vr_segment_batches(g, &e);
+		err = vr_segment_batches(s->st, g, &e);
 	pthread_mutex_unlock(&s->st->lock);
 	if (err) {
 		fault(s, &e);
@@ -55,7 +55,7 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 		err = i < g->nr_batches ? vr_segment_batch(s->st, g, i, &buf, s->batch, &e) : 1;
 		pthread_mutex_unlock(&s->st->lock);
 		if (err > 0)
-			return;
+			break;
 		if (!err)
 			err = vr_batch_unpack(s->unpacker, s->batch, &e);
 		if (err)
@@ -64,6 +64,7 @@ static void scrub_journal(struct scrub *s, struct vr_segment *g)
 			passed(s, s->batch->length);
 		free(buf);
 	}
+	vr_segment_batches_done(s->st, g);
 }
 
 static void scrub_index(struct scrub *s)
@@ -72,11 +73,11 @@ static void scrub_index(struct scrub *s)
 	for (unsigned int i = 0; i < s->st->nr_runs; i++) {
 		struct vr_run *run = s->st->runs[i];
 
+		vr_run_forget(run);
 		for (uint64_t at = 0; at < run->nr_entries; at += VAIO_RS_RUN_ENTRIES) {
 			struct vr_entry en;
 			struct vr_err e;
 
-			run->checked[at / VAIO_RS_RUN_ENTRIES] = 0;
 			if (vr_run_entry(run, at, &en, &e))
 				fault(s, &e);
 		}

@@ -441,7 +441,7 @@ static int scan_with_stretches(struct vr_store *st, struct vr_segment *s, bool n
 	memcpy(copy, st->history, sizeof(*copy));
 	err = vr_segment_scan(st, s, copy, newest, torn, e);
 	if (!err)
-		err = vr_segment_controls(s, load_control, &l);
+		err = vr_segment_controls(st, s, load_control, &l, e);
 	if (!err)
 		memcpy(st->history, copy, sizeof(*copy));
 	free(copy);
@@ -459,7 +459,7 @@ static int load_segment(struct vr_store *st, unsigned int i, bool *torn, struct 
 	if (next && in_a_run(st, s->id) && !vr_sum_load(st, s, NULL)) {
 		if (in_base)
 			return 0;
-		err = vr_segment_controls(s, load_control, &l);
+		err = vr_segment_controls(st, s, load_control, &l, e);
 		if (!err)
 			st->history->now = s->after;
 	} else if (in_base) {
@@ -639,6 +639,7 @@ int vr_store_open(struct vr_io *io, const struct vr_options *o, struct vr_store 
 		if (st->o.merge < 2)
 			st->o.merge = 8;
 		pthread_mutex_init(&st->lock, NULL);
+		pthread_mutex_init(&st->sums_lock, NULL);
 		st->super = calloc(1, sizeof(*st->super));
 		st->history = calloc(1, sizeof(*st->history));
 		st->next = calloc(1, sizeof(*st->next));
@@ -690,6 +691,7 @@ void vr_store_close(struct vr_store *st)
 	free(st->next);
 	vr_unpacker_free(st->unpacker);
 	pthread_mutex_destroy(&st->lock);
+	pthread_mutex_destroy(&st->sums_lock);
 	if (st->io)
 		st->io->ops->free(st->io);
 	free(st);

@@ -21,16 +21,15 @@ struct vr_segment {
 	struct vr_state before, after;
 	struct vr_file *file;		/* for writing when it is the newest and the store is open so */
 	struct vr_mem *mem;		/* its index; NULL once it is in a run */
-	/* The summary: its own memory until it is a file, then mapped. */
-	uint8_t *controls;
+	/* The summary: in memory until it is a file, which is read when it is wanted. */
+	uint8_t *controls;		/* NULL once it is a file */
 	size_t controls_len, controls_room;
 	unsigned int nr_controls;
-	struct vaio_rs_sum_batch *batches;
+	struct vaio_rs_sum_batch *batches;	/* NULL when it is a file that nobody looks at */
 	unsigned int nr_batches, batches_room;
 	uint32_t batches_crc;
-	bool batches_checked;
-	struct vr_file *sum_file;	/* set: mapped */
-	const void *sum_map;
+	unsigned int batches_users;	/* the store's sums_lock */
+	struct vr_file *sum_file;
 	size_t sum_len;
 };
 
@@ -44,6 +43,7 @@ struct vr_store {
 	struct vr_io *io;
 	struct vr_options o;
 	pthread_mutex_t lock;		/* all that follows, but what is said to be the writer's or maintainer's */
+	pthread_mutex_t sums_lock;	/* within lock, or alone: tables of batches that are in memory */
 	struct vr_file *super_file, *lock_file;
 	struct vr_super *super;
 	struct vr_segment **segments;	/* oldest first */
@@ -98,11 +98,13 @@ void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_
 /* Writes or reads the summary. */
 int vr_sum_write(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 int vr_sum_load(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
-/* Calls @each with every control record of a segment. */
-int vr_segment_controls(const struct vr_segment *s,
-			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg);
-/* The segment's table of batches, checked. */
-int vr_segment_batches(struct vr_segment *s, struct vr_err *e);
+/* Calls @each with every control record of a segment, until it returns something else than 0. -EIO: they cannot be read. */
+int vr_segment_controls(struct vr_store *st, const struct vr_segment *s,
+			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg,
+			struct vr_err *e);
+/* The segment's table of batches is in memory, checked, until vr_segment_batches_done(). */
+int vr_segment_batches(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
+void vr_segment_batches_done(struct vr_store *st, struct vr_segment *s);
 /* One batch of a segment, read and parsed; *@buf is the caller's to free. */
 int vr_segment_batch(struct vr_store *st, struct vr_segment *s, unsigned int i, void **buf, struct vr_batch *b,
 		     struct vr_err *e);

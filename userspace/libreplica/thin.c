@@ -82,17 +82,19 @@ static int nearest(struct vr_store *st, struct vr_segment *s, unsigned int from,
 static int search(struct vr_store *st, struct vr_segment *s, uint64_t seq, uint64_t *down, uint64_t *up, struct vr_err *e)
 {
 	unsigned int at = 0, span = 2;
-	int err = vr_segment_batches(s, e);
+	int err = vr_segment_batches(st, s, e);
 
-	while (!err && at + 1 < s->nr_batches && le64toh(s->batches[at + 1].first_seq) <= seq)
+	if (err)
+		return err;
+	while (at + 1 < s->nr_batches && le64toh(s->batches[at + 1].first_seq) <= seq)
 		at++;
 	/* The last point is mostly near. */
 	do {
 		at = at > span ? at - span : 0;
 		span *= 8;
-		if (!err)
-			err = nearest(st, s, at, seq, down, up, e);
+		err = nearest(st, s, at, seq, down, up, e);
 	} while (!err && !*down);
+	vr_segment_batches_done(st, s);
 	return err;
 }
 
@@ -494,12 +496,15 @@ int vr_thin(struct vr_store *st, bool *more, struct vr_err *e)
 		return err;
 	if (!live[0]) {
 		/* In a run with others its bytes stay as they are. */
-		err = vr_segment_batches(s, e);
-		if (!err && anew)
-			err = find_dead(st, s, &dead, &nr, e);
-		if (!err && nr) {
-			to = make_anew(st, s, dead, e);
-			err = to ? 0 : -EIO;
+		err = vr_segment_batches(st, s, e);
+		if (!err) {
+			if (anew)
+				err = find_dead(st, s, &dead, &nr, e);
+			if (!err && nr) {
+				to = make_anew(st, s, dead, e);
+				err = to ? 0 : -EIO;
+			}
+			vr_segment_batches_done(st, s);
 		}
 		pthread_mutex_lock(&st->lock);
 		/* Somebody may read meanwhile; a mark may have come between: the next try knows it. */

@@ -79,7 +79,7 @@ int vr_view_open(struct vr_store *st, uint64_t seq, struct vr_view **out, struct
 		memcpy(v->history, &st->super->base, sizeof(*v->history));
 		for (unsigned int i = 0; i < st->nr_segments && err == 0; i++)
 			if (st->segments[i]->after.last_seq > st->super->base.now.last_seq)
-				err = vr_segment_controls(st->segments[i], control_until, &u);
+				err = vr_segment_controls(st, st->segments[i], control_until, &u, e);
 		if (err > 0)
 			err = 0;
 	}
@@ -105,6 +105,8 @@ void vr_view_close(struct vr_view *v)
 		return;
 	pthread_mutex_lock(&v->st->lock);
 	v->st->nr_views--;
+	for (unsigned int i = 0; i < v->st->nr_runs && !v->st->nr_views; i++)
+		vr_run_forget(v->st->runs[i]);
 	pthread_mutex_unlock(&v->st->lock);
 	for (unsigned int i = 0; i < CACHE_FRAMES; i++)
 		free(v->cache[i].raw);
