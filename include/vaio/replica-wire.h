@@ -218,6 +218,7 @@ enum vaio_rw_end_code {
 	VAIO_RW_END_LIMIT = 12,		/* too many groups, members or connections */
 	VAIO_RW_END_RECONNECT = 13,	/* connect again: new keys, new certificates */
 	VAIO_RW_END_SOURCE_DAMAGED = 14, /* a damaged source may not resync over the replica */
+	VAIO_RW_END_HOST = 15,		/* another host wrote the group before: an administrator has to say so */
 };
 
 /**

@@ -76,6 +76,7 @@ static struct fake {
 	bool dirty[DISKS][BLOCKS], check[DISKS][BLOCKS];
 	uint8_t image[DISKS][DISK];
 	unsigned int starts[3], gave_up, stops, resent, marked, most;	/* most: records not acknowledged at a time */
+	unsigned int checks, checks_held;	/* CHECKs that were put; 0, or how many at most */
 	bool dies;			/* the worker, when it is told of a difference */
 } *k;
 
@@ -174,10 +175,13 @@ static bool resync(void)
 				fits = put(VAIO_REPL_RESYNC, d, b * BLOCK, BLOCK, p, BLOCK, 0);
 				k->dirty[d][b] = !fits;
 				k->resent += fits;
+			} else if (k->check[d][b] && k->checks_held && k->checks >= k->checks_held) {
+				fits = false;
 			} else if (k->check[d][b]) {
 				gcry_md_hash_buffer(GCRY_MD_BLAKE2S_256, hash, p, BLOCK);
 				fits = put(VAIO_REPL_CHECK, d, b * BLOCK, BLOCK, hash, 32, 0);
 				k->check[d][b] = !fits;
+				k->checks += fits;
 			}
 		}
 	for (uint64_t n = k->durable + 1; n < k->next; n++)

@@ -237,6 +237,23 @@ static void test_lost_answer(void **state)
 	check_all();
 }
 
+/* All disks are captured; @n CHECKs were put, and are acknowledged. */
+static void compared_upto(unsigned int n)
+{
+	bool done = false;
+
+	for (int i = 0; i < 30000 && !done; i++) {
+		lock();
+		k->checks_held = n;
+		resync();
+		done = k->checks >= n && k->durable == k->next - 1;
+		unlock();
+		usleep(1000);
+	}
+	if (!done)
+		fail_msg("%u of %u CHECKs; see the log in %s", k->checks, n, scratch);
+}
+
 static bool ctl(const char *words)
 {
 	char cmd[PATH_MAX + 256], dir[PATH_MAX];
@@ -294,9 +311,67 @@ static void test_failback(void **state)
 	assert_true(ctl("failback"));
 	assert_true(ctl("commit"));
 	read_generation(&group_config.generation);
+	/* lost connections, and agents, in the midst of it do not begin it anew */
+	lock();
+	k->checks = 0;
+	k->checks_held = 1;
+	unlock();
+	start_worker();
+	for (unsigned int n = 1; n < 2 * BLOCKS; n += 8) {
+		compared_upto(n);
+		if (n / 8 % 2) {
+			end_worker(SIGKILL);
+			start_worker();
+		} else {
+			end_process(&replicad_pid, SIGKILL);
+			start_replicad();
+		}
+	}
+	k->checks_held = 0;
+	settle();
+	assert_int_equal(k->checks, 2 * BLOCKS);
+	run_guest(30);
+	check_all();
+	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared + 2);
+}
+
+/*
+ * The state is that of another machine, as on a host that was made from a copy: the group's process says so, and sends nothing.
+ * One that takes that machine's place is compared.
+ */
+static void test_copied_state(void **state)
+{
+	unsigned int compared = k->starts[VAIO_REPL_START_CHECK];
+	char words[PATH_MAX + 64], agent[PATH_MAX];
+	bool ended = false;
+	int status = 0;
+
+	(void)state;
+	settle();
+	assert_int_equal(end_worker(SIGTERM), 0);
+	lock();
+	lose();
+	unlock();
+	assert_true(sh("cp g.json kept && sed -i 's/\\(\"host\": *\\)\"......../\\1\"0badcafe/' g.json && ! cmp g.json kept"));
+	start_worker();
+	for (int i = 0; i < 30000 && !ended; i++) {
+		ended = waitpid(worker_pid, &status, WNOHANG) == worker_pid;
+		usleep(1000);
+	}
+	if (!ended)
+		fail_msg("the group's process goes on with another machine's state");
+	worker_pid = 0;
+	k->bound = false;
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_RESTART);
+	assert_non_null(strstr(shared->figures.error, "--take-over g"));
+	run_guest(20);
+	snprintf(agent, sizeof(agent), "%s", replicad);
+	*strrchr(agent, '/') = 0;
+	snprintf(words, sizeof(words), "%s/vaio-agent --state . --take-over g", agent);
+	assert_true(sh("%s", words));
+	assert_false(sh("%s-and-more", words));
 	start_worker();
 	settle();
-	run_guest(30);
 	check_all();
 	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared + 2);
 }
@@ -341,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_lost_replica),
 		cmocka_unit_test(test_lost_answer),
 		cmocka_unit_test(test_failback),
+		cmocka_unit_test(test_copied_state),
 		cmocka_unit_test(test_new_ring),
 	};
 

@@ -376,6 +376,29 @@ static void test_state(void **state)
 	assert_true(group_state_trusts(b, disk));
 	group_state_trust(b, disk, false);
 	assert_false(group_state_trusts(b, disk));
+	/* of another machine, or on other hardware, it is not used, until somebody says that it is to be */
+	{
+		uint8_t host[16] = { 0x11 }, board[16] = { 0x22 }, none[16] = { 0 };
+
+		assert_int_equal(group_state_claim("g", b, host, none, &why), 1);
+		assert_int_equal(group_state_claim("g", b, host, none, &why), 0);
+		assert_int_equal(group_state_claim("g", b, host, board, &why), 1);
+		assert_int_equal(group_state_claim("g", b, host, none, &why), 0);
+		assert_int_equal(group_state_claim("g", b, other, board, &why), -EPERM);
+		assert_non_null(strstr(why.text, "machine-id"));
+		assert_int_equal(group_state_claim("g", b, host, other, &why), -EPERM);
+		assert_non_null(strstr(why.text, "--take-over g"));
+		group_state_trust(b, disk, true);
+		assert_int_equal(group_state_write("g", b, &why), 0);
+		assert_int_equal(group_state_read("g", ring, b, &why), 0);
+		assert_int_equal(group_state_claim("g", b, other, board, &why), -EPERM);
+		assert_int_equal(group_state_take_over("g", &why), 0);
+		assert_int_equal(group_state_read("g", ring, b, &why), 0);
+		assert_false(group_state_trusts(b, disk));
+		assert_memory_equal(b->uuid, fresh, 16);
+		assert_int_equal(group_state_claim("g", b, other, board, &why), 1);
+		assert_int_equal(group_state_take_over("h", &why), -ENOENT);
+	}
 	/* a file that is not right is never taken for a new group */
 	assert_true(sh("sed -i 's/\"counter\": 2/\"counter\": 5/' g.json"));
 	assert_int_equal(group_state_read("g", ring, b, &why), -EINVAL);

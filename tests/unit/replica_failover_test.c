@@ -7,6 +7,8 @@
 static uint32_t model_to(uint32_t from, enum vr_failover_step step)
 {
 	switch (step) {
+	case VR_NEW_SOURCE:
+		break;
 	case VR_FAILOVER:
 		return from == VAIO_RS_READY ? VAIO_RS_FAILOVER : 0;
 	case VR_UNDO:

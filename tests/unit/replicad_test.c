@@ -289,6 +289,68 @@ static void test_clients(void **state)
 	model_free(&m);
 }
 
+/*
+ * A copy of the source, with its certificate and its state: never are the records of two hosts in one store. One that takes its
+ * place is compared.
+ */
+static void test_copied_host(void **state)
+{
+	struct greeting g = { .group = 0x2b, .host = 1, .ring = 1, .generation = 1, .connection = 2, .next_seq = 1000 }, copy = g;
+	struct agent *a = malloc(sizeof(*a));
+	struct model m;
+	size_t len;
+	const void *batch;
+	json_t *j;
+
+	(void)state;
+	make_group(a, &m, 0x2b, 1);
+	copy.host = copy.ring = 7;
+	refused("a", &copy, VAIO_RW_END_BUSY, "writes this group");
+	j = ask(json_pack("{s:s, s:s, s:s}", "do", "failover", "group", "group43", "step", "new-source"));
+	assert_non_null(strstr(json_string_value(json_object_get(j, "error")), "is connected"));
+	json_decref(j);
+	agent_close(a);
+	/* the copy comes while the source is away */
+	refused("a", &copy, VAIO_RW_END_HOST, "new-source");
+	refused("a", &copy, VAIO_RW_END_HOST, "source1");
+	/* the source boots */
+	g.ring = 2;
+	agent_start(a, &g);
+	assert_false(le32toh(a->in.welcome.flags) & VAIO_RW_W_COMPARE);
+	batch = model_batch(&m, 5, &len);
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+	wait_durable(a, model_last(&m));
+	agent_close(a);
+	refused("a", &copy, VAIO_RW_END_HOST, "new-source");
+	/* the administrator says that the other one is the source now */
+	do {
+		j = ask(json_pack("{s:s, s:s, s:s}", "do", "failover", "group", "group43", "step", "new-source"));
+		len = json_is_true(json_object_get(j, "ok"));
+		if (!len)
+			assert_non_null(strstr(json_string_value(json_object_get(j, "error")), "is connected"));
+		json_decref(j);
+	} while (!len);
+	agent_start(a, &copy);
+	assert_true(le32toh(a->in.welcome.flags) & VAIO_RW_W_COMPARE);
+	assert_int_equal(le64toh(a->in.welcome.durable_seq), model_last(&m) + 1);
+	assert_int_equal(le64toh(a->in.welcome.complete_seq), model_last(&m));
+	m.next_seq = model_last(&m) + 2;
+	/* not even by a resync of what it takes for dirty */
+	{
+		struct vaio_rw_gap gap = { .reason = htole32(VAIO_RW_GAP_CRASH) };
+
+		assert_int_equal(model_group(&m, VAIO_RW_R_GAP, &gap, sizeof(gap), NULL), 0);
+		assert_int_equal(model_resync_begin(&m, VAIO_RW_S_BITMAP), 0);
+		batch = vr_builder_finish(m.builder, &len);
+		assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+		agent_ended(a);
+		assert_non_null(strstr((char *)a->in.end.text, "compared"));
+	}
+	agent_close(a);
+	free(a);
+	model_free(&m);
+}
+
 /* A group whose making was cut before its source was noted is the first one's that comes. */
 static void test_nobodys(void **state)
 {
@@ -468,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_nobodys),
 		cmocka_unit_test(test_check_fails),
 		cmocka_unit_test(test_index_lost),
+		cmocka_unit_test(test_copied_host),
 	};
 	const char *text = getenv("VAIO_SEED");
 

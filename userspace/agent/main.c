@@ -21,7 +21,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "state.h"
 
 #define STRIKES		3			/* crashes that set a group aside */
 #define STRIKE_NS	600000000000ULL		/* without one for so long, they are forgotten */
@@ -423,6 +423,8 @@ static void usage(FILE *f)
 		"  --run DIR       what outlives the agent (default /run/vaio/agent)\n"
 		"  --socket PATH   for vaioctl (default /run/vaio/agent.sock)\n"
 		"  --scan TIME     how often to look for groups, 100ms to 60s (default 1s)\n"
+		"  --take-over GROUP  the state of this group, which another machine wrote, is this\n"
+		"                  machine's from here on; its disks are compared. Ends\n"
 		"  --check         read the configuration file, say what is wrong with it, and end\n"
 		"  --help, --version\n");
 }
@@ -438,14 +440,29 @@ static int check_config(void)
 	return 1;
 }
 
+static int take_over(const char *group)
+{
+	struct vr_err e = { "" };
+
+	if (!*group || strlen(group) >= VAIO_NAME_LEN || strchr(group, '/') || group[0] == '.') {
+		fprintf(stderr, "vaio-agent: --take-over '%.40s' is no name of a group\n", group);
+		return 2;
+	}
+	if (!group_state_take_over(group, &e))
+		return 0;
+	fprintf(stderr, "vaio-agent: %s\n", e.text);
+	return 1;
+}
+
 /* 0, or the exit status + 1. */
 static int options(int argc, char **argv)
 {
 	static const struct option list[] = {
 		{ "config", 1, NULL, 'c' }, { "pki", 1, NULL, 'p' }, { "state", 1, NULL, 's' }, { "run", 1, NULL, 'r' },
-		{ "socket", 1, NULL, 'k' }, { "scan", 1, NULL, 'n' }, { "check", 0, NULL, 'C' }, { "help", 0, NULL, 'h' },
+		{ "socket", 1, NULL, 'k' }, { "scan", 1, NULL, 'n' }, { "check", 0, NULL, 'C' }, { "take-over", 1, NULL, 'T' }, { "help", 0, NULL, 'h' },
 		{ "version", 0, NULL, 'v' }, { 0 },
 	};
+	const char *group = NULL;
 	bool check = false;
 	struct vaio_err e;
 	uint64_t ms;
@@ -459,6 +476,7 @@ static int options(int argc, char **argv)
 		case 'r': config.run = optarg; break;
 		case 'k': config.socket = optarg; break;
 		case 'C': check = true; break;
+		case 'T': group = optarg; break;
 		case 'n':
 			if (vaio_parse_time(optarg, &ms, &e) || ms < 100 || ms > 60000) {
 				fprintf(stderr, "vaio-agent: --scan '%s' is not 100ms to 60s\n", optarg);
@@ -485,6 +503,8 @@ static int options(int argc, char **argv)
 		fprintf(stderr, "vaio-agent: a folder's name is longer than 255 bytes\n");
 		return 3;
 	}
+	if (group)
+		return take_over(group) + 1;
 	return check ? check_config() + 1 : 0;
 }
 

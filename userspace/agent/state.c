@@ -133,6 +133,22 @@ int group_state_adopt(struct group_state *s, const struct vr_generation *g, stru
 	return 1;
 }
 
+int group_state_claim(const char *group, struct group_state *s, const uint8_t *host, const uint8_t *hardware, struct vr_err *e)
+{
+	bool other = !vr_is_nil(s->host) && memcmp(s->host, host, sizeof(s->host));
+	bool moved = !vr_is_nil(s->hardware) && !vr_is_nil(hardware) && memcmp(s->hardware, hardware, sizeof(s->hardware));
+	bool same = !memcmp(s->host, host, sizeof(s->host)) && (vr_is_nil(hardware) || !vr_is_nil(s->hardware));
+
+	if (other || moved)
+		return vr_fail(e, -EPERM, "%.100s/%.60s.json is another machine's (%s): if this one is a copy, remove the file; if it "
+			       "takes its place, 'vaio-agent --take-over %.40s'", config.state, group, other ? "machine-id" :
+			       "product_uuid", group);
+	memcpy(s->host, host, sizeof(s->host));
+	if (!vr_is_nil(hardware))
+		memcpy(s->hardware, hardware, sizeof(s->hardware));
+	return !same;
+}
+
 bool group_state_trusts(const struct group_state *s, const uint8_t *disk)
 {
 	for (unsigned int i = 0; i < s->nr_trusted; i++)
@@ -194,6 +210,9 @@ static bool parse(json_t *j, struct group_state *s)
 		    (i && (g->counter != g[-1].counter + 1 || g->first_seq <= g[-1].first_seq)))
 			return false;
 	}
+	/* A file of an older agent has neither. */
+	get_id(json_object_get(j, "host"), s->host);
+	get_id(json_object_get(j, "hardware"), s->hardware);
 	list = json_object_get(j, "trusted");
 	json_array_foreach(list, i, one) {
 		uint8_t id[VAIO_RW_ID_LEN];
@@ -252,7 +271,8 @@ int group_state_write(const char *group, const struct group_state *s, struct vr_
 	}
 	for (unsigned int i = 0; i < s->nr_trusted; i++)
 		json_array_append_new(trusted, id_json(s->trusted[i]));
-	j = json_pack("{s:i, s:o, s:o, s:I, s:I, s:b, s:o, s:o}", "version", 1, "group", id_json(s->uuid), "store",
+	j = json_pack("{s:i, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:o, s:o}", "version", 1, "host", id_json(s->host), "hardware",
+		      id_json(s->hardware), "group", id_json(s->uuid), "store",
 		      id_json(s->store), "acked", (json_int_t)s->acked, "given", (json_int_t)s->given, "generation_used",
 		      s->generation_used, "generations", generations, "trusted", trusted);
 	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
@@ -271,5 +291,27 @@ int group_state_write(const char *group, const struct group_state *s, struct vr_
 	if (dir >= 0)
 		close(dir);
 	free(text);
+	return err;
+}
+
+int group_state_take_over(const char *group, struct vr_err *e)
+{
+	struct group_state *s = calloc(1, sizeof(*s));
+	uint8_t none[VAIO_RW_ID_LEN] = { 0 };
+	char path[400];
+	int err;
+
+	state_path(group, "", path, sizeof(path));
+	if (!s)
+		return vr_fail(e, -ENOMEM, "no memory");
+	err = access(path, F_OK) ? vr_fail_errno(e, -errno, "%.200s", path) : group_state_read(group, none, s, e);
+	if (!err) {
+		memset(s->host, 0, sizeof(s->host));
+		memset(s->hardware, 0, sizeof(s->hardware));
+		/* What its disks have in common with the replica is not known. */
+		s->nr_trusted = 0;
+		err = group_state_write(group, s, e);
+	}
+	free(s);
 	return err;
 }

@@ -40,6 +40,8 @@ int time_offset(const uint8_t *boot, int64_t *offset, struct vr_err *e);
 struct group_state {
 	uint8_t uuid[VAIO_RW_ID_LEN];	/* of the group on the wire: its store's name */
 	uint8_t store[VAIO_RW_ID_LEN];	/* nil: not known */
+	uint8_t host[VAIO_RW_ID_LEN];	/* machine-id of the machine that wrote it; nil: any */
+	uint8_t hardware[VAIO_RW_ID_LEN];	/* product_uuid of its DMI; nil: not known */
 	uint64_t acked, given;
 	bool generation_used;		/* the replica has a record of the newest generation */
 	unsigned int nr_generations;
@@ -63,6 +65,15 @@ int group_state_generation(struct group_state *s, uint64_t first, struct vr_err 
  * No bitmap is trusted from then on. -EINVAL: it does not follow what this host has; nothing changed.
  */
 int group_state_adopt(struct group_state *s, const struct vr_generation *g, struct vr_err *e);
+
+/*
+ * The state is this machine's from here on: 1; 0 when it was already. -EPERM with a text when another machine wrote it, so that
+ * this one may be a copy of that. @hardware may be nil.
+ */
+int group_state_claim(const char *group, struct group_state *s, const uint8_t *host, const uint8_t *hardware, struct vr_err *e);
+
+/* An administrator says that this machine takes the place of the one that wrote the state. -ENOENT: there is none. */
+int group_state_take_over(const char *group, struct vr_err *e);
 
 bool group_state_trusts(const struct group_state *s, const uint8_t *disk);
 void group_state_trust(struct group_state *s, const uint8_t *disk, bool trust);

@@ -534,6 +534,19 @@ static int adopt(struct worker *w, struct vr_err *e)
 	return 0;
 }
 
+/* The group's name at the replica is one machine's: a copy of it that went on under that name would be mixed with it. */
+static int claim(struct worker *w, struct vr_err *e)
+{
+	uint8_t hardware[VAIO_RW_ID_LEN] = { 0 };
+	int rc;
+
+	/* Not every machine has one. */
+	if (read_id("/sys/class/dmi/id/product_uuid", hardware, e))
+		memset(hardware, 0, sizeof(hardware));
+	rc = group_state_claim(w->name, &w->group, w->host_id, hardware, e);
+	return rc > 0 ? group_state_write(w->name, &w->group, e) : rc;
+}
+
 static int begin(struct worker *w, int signals, struct vr_err *e)
 {
 	int err = prepare(w, e);
@@ -552,6 +565,8 @@ static int begin(struct worker *w, int signals, struct vr_err *e)
 	w->complete_seq = w->run->complete;
 	w->changes = ring_changes(&w->ring) - 1;
 	err = group_state_read(w->name, w->ring.bound.group_uuid, &w->group, e);
+	if (!err)
+		err = claim(w, e);
 	if (!err)
 		err = adopt(w, e);
 	if (err)

@@ -22,6 +22,7 @@ static const struct step {
 	[VR_UNDO] = { "undo", "failover and failback", VAIO_RS_READY, { VAIO_RS_FAILOVER, VAIO_RS_FAILBACK } },
 	[VR_PERMANENT] = { "permanent", "failover", VAIO_RS_PERMANENT, { VAIO_RS_FAILOVER, VAIO_RS_PERMANENT } },
 	[VR_FAILBACK] = { "failback", "failover", VAIO_RS_FAILBACK, { VAIO_RS_FAILOVER, 0 } },
+	[VR_NEW_SOURCE] = { "new-source", "ready", VAIO_RS_READY, { VAIO_RS_READY, 0 } },
 	[VR_COMMIT] = { "commit", "failback", VAIO_RS_COMMIT, { VAIO_RS_FAILBACK, VAIO_RS_COMMIT } },
 };
 
@@ -105,12 +106,19 @@ static int append_record(struct vr_store *st, uint16_t type, const void *payload
 	return err;
 }
 
+/* A gap that only a comparison closes. */
+static int append_gap(struct vr_store *st, uint64_t generation, struct vr_err *e)
+{
+	struct vaio_rw_gap reason = { .reason = htole32(VAIO_RW_GAP_ADMIN) };
+
+	return append_record(st, VAIO_RW_R_GAP, &reason, sizeof(reason), generation, e);
+}
+
 /* A new generation; and, for one that a source is to go on with, a gap that its comparison closes. */
 static int new_generation(struct vr_store *st, bool gap, struct vr_err *e)
 {
 	uint64_t counter = st->history->now.generation + 1;
 	struct vaio_rw_generation g = { .counter = htole64(counter), .first_seq = htole64(st->history->now.last_seq + 1) };
-	struct vaio_rw_gap reason = { .reason = htole32(VAIO_RW_GAP_ADMIN) };
 	int err = st->io->ops->random(st->io, g.id, sizeof(g.id));
 
 	g.time_ns = htole64(st->io->ops->now_ns(st->io));
@@ -118,8 +126,31 @@ static int new_generation(struct vr_store *st, bool gap, struct vr_err *e)
 		return vr_fail_errno(e, err, "random numbers");
 	err = append_record(st, VAIO_RW_R_GENERATION, &g, sizeof(g), counter, e);
 	if (!err && gap)
-		err = append_record(st, VAIO_RW_R_GAP, &reason, sizeof(reason), counter, e);
+		err = append_gap(st, counter, e);
 	return err ? err : vr_store_commit(st, e);
+}
+
+/* Nobody is the source any more: the next host is, whichever it is, when it has been compared. */
+static int new_source(struct vr_store *st, struct vr_err *e)
+{
+	struct vr_super old;
+	int err = 0;
+
+	if (st->durable.last_seq)
+		err = append_gap(st, st->history->now.generation, e);
+	if (!err && st->durable.last_seq)
+		err = vr_store_commit(st, e);
+	if (err)
+		return err;
+	pthread_mutex_lock(&st->lock);
+	old = *st->super;
+	memset(st->super->source, 0, sizeof(st->super->source));
+	memset(st->super->ring, 0, sizeof(st->super->ring));
+	if (st->durable.last_seq)
+		st->super->role = VAIO_RS_RETURNED;
+	err = vr_super_change(st, &old, e);
+	pthread_mutex_unlock(&st->lock);
+	return err;
 }
 
 int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const struct vr_point *p, struct vr_err *e)
@@ -148,6 +179,8 @@ int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const str
 		if (!err)
 			err = new_generation(st, true, e);
 		return err ? err : write_state(st, VAIO_RS_READY, VAIO_RS_RETURNED, NULL, true, e);
+	case VR_NEW_SOURCE:
+		return new_source(st, e);
 	case VR_FAILBACK:
 		return write_state(st, s->to, 0, NULL, false, e);
 	}

@@ -39,6 +39,20 @@ uint64_t vr_gap_since(const void *payload)
 	return le64toh(g.since_ns);
 }
 
+void vr_note_compare(struct vr_store *st, uint16_t type, const void *payload)
+{
+	struct vaio_rw_resync s;
+	struct vaio_rw_gap g;
+
+	if (type == VAIO_RW_R_GAP) {
+		memcpy(&g, payload, sizeof(g));
+		st->compare_begun &= le32toh(g.reason) != VAIO_RW_GAP_ADMIN;
+	} else if (type == VAIO_RW_R_RESYNC_BEGIN) {
+		memcpy(&s, payload, sizeof(s));
+		st->compare_begun |= le32toh(s.kind) != VAIO_RW_S_BITMAP;
+	}
+}
+
 void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now, uint64_t since_ns)
 {
 	uint64_t begin = since_ns && since_ns < now->time_ns ? since_ns : now->time_ns;

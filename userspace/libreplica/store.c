@@ -420,6 +420,7 @@ static int load_control(void *arg, const struct vaio_rs_control *c, const void *
 	err = vr_history_control(st->history, c, payload, l->e);
 	if (err)
 		return err;
+	vr_note_compare(st, le16toh(c->record.type), payload);
 	if (stretch == st->history->now.stretch)
 		return 0;
 	if (vr_stretch_reserve(st, 1))
@@ -960,6 +961,7 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 			s.stretch |= VAIO_RS_S_RESYNC;
 		else if (type == VAIO_RW_R_RESYNC_END)
 			s.stretch = 0;
+		vr_note_compare(st, type, vr_batch_payload(b, i));
 		if (s.stretch != old)
 			vr_stretch_note(st, old ? s.last_seq : previous + 1, &s,
 					type == VAIO_RW_R_GAP ? vr_gap_since(vr_batch_payload(b, i)) : 0);
@@ -969,7 +971,7 @@ static void note_stretches(struct vr_store *st, const struct vr_batch *b)
 /* After a failback no bitmap tells what differs: only a resync that looks at everything ends the stretch. */
 static int check_returned(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
-	uint32_t stretch = st->history->now.stretch;
+	bool begun = st->compare_begun;
 
 	if (st->super->role != VAIO_RS_RETURNED)
 		return 0;
@@ -977,7 +979,7 @@ static int check_returned(struct vr_store *st, const struct vr_batch *b, struct 
 		uint16_t type = le16toh(b->records[i].type);
 		struct vaio_rw_resync s;
 
-		if (type == VAIO_RW_R_RESYNC_END && !(stretch & VAIO_RS_S_RESYNC))
+		if (type == VAIO_RW_R_RESYNC_END && !begun)
 			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback the source has to be compared first",
 				       b->first_seq + i);
 		if (type != VAIO_RW_R_RESYNC_BEGIN)
@@ -986,7 +988,7 @@ static int check_returned(struct vr_store *st, const struct vr_batch *b, struct 
 		if (le32toh(s.kind) == VAIO_RW_S_BITMAP)
 			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback a resync of a bitmap is not enough: the source "
 				       "has to be compared", b->first_seq + i);
-		stretch |= VAIO_RS_S_RESYNC;
+		begun = true;
 	}
 	return 0;
 }
@@ -1137,6 +1139,7 @@ void vr_store_info(struct vr_store *st, struct vr_info *info)
 	info->need = st->need;
 	info->have = st->have;
 	info->need_resync = st->need_resync;
+	info->compare = s->role == VAIO_RS_RETURNED && !st->compare_begun;
 	room(st, &info->free_bytes, &info->reserve_bytes);
 	pthread_mutex_unlock(&st->lock);
 }

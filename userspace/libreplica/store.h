@@ -72,6 +72,7 @@ struct vr_info {
 	uint64_t retain_ns, retain_bytes, every_write_ns, interval_ns;
 	uint64_t need, have;		/* of the last -ENOSPC; 0 when there is room */
 	bool need_resync;		/* it was a resync's */
+	bool compare;			/* the source has to be compared, and no comparison has begun */
 	char held_by[VAIO_RW_NAME_LEN];	/* what keeps the base from moving on; "" when nothing does */
 };
 
@@ -139,6 +140,7 @@ enum vr_failover_step {
 	VR_PERMANENT,	/* failover -> permanent: never a replica of that source again */
 	VR_FAILBACK,	/* failover -> failback: the source is being brought back */
 	VR_COMMIT,	/* failback -> ready, in a new generation, with a gap that a compare closes */
+	VR_NEW_SOURCE,	/* ready: another host takes the source's place, and is compared first */
 };
 
 #define VR_FAILOVER_MARK	"failover"	/* name of the point, held meanwhile */

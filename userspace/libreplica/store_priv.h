@@ -58,6 +58,7 @@ struct vr_store {
 	struct vr_state durable;
 	unsigned int nr_views;
 	bool failed;			/* an append or commit did: what is on the disk is not known */
+	bool compare_begun;		/* since the last gap that an administrator wanted */
 	bool resumed;			/* an apply was under way when the store was opened: its cells may be torn */
 	uint64_t base_bytes, index_bytes;
 	uint64_t need, have;
@@ -161,6 +162,8 @@ bool vr_segment_thinned(const struct vr_store *st, const struct vr_segment *s);
 /* @since_ns: of a GAP, else 0. */
 void vr_stretch_note(struct vr_store *st, uint64_t first, const struct vr_state *now, uint64_t since_ns);
 uint64_t vr_gap_since(const void *payload);
+/* Looks at a GAP or RESYNC_BEGIN for compare_begun. */
+void vr_note_compare(struct vr_store *st, uint16_t type, const void *payload);
 int vr_stretch_reserve(struct vr_store *st, unsigned int more);
 void vr_stretch_trim(struct vr_store *st);
 /* With the store's lock: is there an export alive? Its name, else "". Holds others off until vr_pins_unlock(). */

@@ -211,7 +211,7 @@ static json_t *do_failover(struct group *g, json_t *r)
 {
 	static const char *const names[] = {
 		[VR_FAILOVER] = "failover", [VR_UNDO] = "undo", [VR_PERMANENT] = "permanent", [VR_FAILBACK] = "failback",
-		[VR_COMMIT] = "commit",
+		[VR_NEW_SOURCE] = "new-source", [VR_COMMIT] = "commit",
 	};
 	const char *step = str(r, "step"), *point = str(r, "point");
 	struct vr_err e;
@@ -222,7 +222,7 @@ static json_t *do_failover(struct group *g, json_t *r)
 
 			return err ? refuse(err, "%s", e.text) : json_pack("{s:b, s:o}", "ok", 1, "group", group_json(g));
 		}
-	return refuse(-EINVAL, "'step': accepted are failover, undo, permanent, failback, commit");
+	return refuse(-EINVAL, "'step': accepted are failover, undo, permanent, failback, commit, new-source");
 }
 
 static void add_fault(void *arg, const char *text)

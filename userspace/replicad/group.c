@@ -657,7 +657,11 @@ int group_failover(struct group *g, enum vr_failover_step what, const char *poin
 	int err;
 
 	pthread_mutex_lock(&g->lock);
-	err = take_over(g, e);
+	if (what == VR_NEW_SOURCE && g->session)
+		err = vr_fail(e, -EBUSY, "%.64s (%.100s) is connected: its agent has to be stopped first", g->session->peer,
+			      g->session->subject);
+	else
+		err = take_over(g, e);
 	pthread_mutex_unlock(&g->lock);
 	if (err)
 		return err;
@@ -671,7 +675,7 @@ int group_failover(struct group *g, enum vr_failover_step what, const char *poin
 	pthread_mutex_unlock(&g->lock);
 	if (!err)
 		say(LOG_NOTICE, "group %s: %s", g->uuid, what == VR_FAILOVER ? "failover" : what == VR_UNDO ? "undo" :
-		    what == VR_PERMANENT ? "permanent" : what == VR_FAILBACK ? "failback" : "commit");
+		    what == VR_PERMANENT ? "permanent" : what == VR_FAILBACK ? "failback" : what == VR_NEW_SOURCE ? "new source" : "commit");
 	return err;
 }
 

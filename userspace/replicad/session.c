@@ -89,6 +89,7 @@ static void send_end(struct session *s, int code, const struct vr_generation *g)
 		[VAIO_RW_END_VERSION] = ~0U, [VAIO_RW_END_NO_GROUP] = ~0U, [VAIO_RW_END_IDENTITY] = ~0U,
 		[VAIO_RW_END_FORK] = ~0U, [VAIO_RW_END_PROMOTED] = ~0U, [VAIO_RW_END_DAMAGED] = ~0U,
 		[VAIO_RW_END_REPLACED] = ~0U, [VAIO_RW_END_SOURCE_DAMAGED] = ~0U,
+		[VAIO_RW_END_HOST] = ~0U,
 	};
 	struct vaio_rw_end end = { .code = htole32((uint32_t)code), .retry_ms = htole32(retry[code]) };
 
@@ -232,7 +233,7 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 	}
 	if (!info.durable.last_seq)
 		flags |= VAIO_RW_W_EMPTY;
-	else if (hello->acked_seq > info.durable.last_seq || info.role == VAIO_RS_RETURNED)
+	else if (hello->acked_seq > info.durable.last_seq || info.compare)
 		flags |= VAIO_RW_W_COMPARE;
 	if (info.durable.last_seq && info.durable.stretch)
 		flags |= VAIO_RW_W_RESYNC;
@@ -325,6 +326,13 @@ static int greet(struct session *s, const struct vr_hello *h, struct vr_generati
 	if (code < 0 && (info.role == VAIO_RS_PROMOTED || info.failover != VAIO_RS_READY)) {
 		vr_fail(e, 0, "the replica was taken into use: its history is the one to go on with");
 		code = VAIO_RW_END_PROMOTED;
+	}
+	/* After a failback it is compared, whoever it is. */
+	if (code < 0 && info.durable.last_seq && info.role != VAIO_RS_RETURNED && !vr_is_nil(info.source) &&
+	    memcmp(info.source, h->host, sizeof(info.source))) {
+		vr_fail(e, 0, "the group is that of host '%.30s'. Is this one a copy, remove its state of the group; does it replace it, "
+			"run 'vaioctl replica new-source' there", info.source_name);
+		code = VAIO_RW_END_HOST;
 	}
 	if (code < 0 && info.durable.last_seq && vr_generations_follow(h, &info.generation, info.durable.last_seq, e))
 		code = VAIO_RW_END_FORK;

@@ -367,6 +367,10 @@ const struct vaioctl_cmd vaioctl_replica_cmds[] = {
 		.noun = "replica", .verb = "commit", .run = replica_step, .operands = "GROUP", .min_operands = 1,
 		.max_operands = 1, .opts = socket_opts,
 		.summary = "end a failback: a replica again, in a new generation, after a comparison",
+	}, {
+		.noun = "replica", .verb = "new-source", .run = replica_step, .operands = "GROUP", .min_operands = 1,
+		.max_operands = 1, .opts = socket_opts,
+		.summary = "let another host take the source's place, with its state; its disks are compared",
 	},
 	{ 0 },
 };
