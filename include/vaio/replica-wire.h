@@ -60,6 +60,7 @@ enum vaio_rw_type {
 	VAIO_RW_STATUS = 11,		/* agent: struct vaio_rw_status */
 	VAIO_RW_CHECKPOINT_REQUEST = 12, /* replicad: struct vaio_rw_checkpoint_request */
 	VAIO_RW_CHECKPOINT_RESULT = 13,	/* agent: struct vaio_rw_checkpoint_result */
+	VAIO_RW_NOT_HELD = 14,		/* replicad: struct vaio_rw_not_held */
 };
 
 /**
@@ -310,6 +311,12 @@ struct vaio_rw_checkpoint_request {
 struct vaio_rw_checkpoint_result {
 	__le64	cookie;
 	__le64	seq;		/* of the CHECKPOINT record; 0: there is none, @text says why */
+	__u8	text[VAIO_RW_TEXT_LEN];
+};
+
+/* A CHECKPOINT with flag pin is a named point, but is not held: @text says why. Comes before the DURABLE that covers it. */
+struct vaio_rw_not_held {
+	__le64	seq;
 	__u8	text[VAIO_RW_TEXT_LEN];
 };
 

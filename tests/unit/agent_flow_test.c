@@ -136,6 +136,38 @@ static void test_checkpoint(void **state)
 	ask("{\"do\": \"show\", " GROUP ", \"point\": \"name:dinner\"}\n", text, sizeof(text));
 }
 
+/* Names are used up: who wants one more held hears so, and the group goes on. */
+static void test_names_used_up(void **state)
+{
+	struct request r = { .cookie = 100, .kind = VAIO_RW_C_CRASH, .flags = VAIO_RW_CF_PIN, .wait_ms = 30000 };
+	struct answer a = { 0 };
+	unsigned int nr = 0;
+	char text[128];
+
+	(void)state;
+	settle();
+	do {
+		r.cookie++;
+		sprintf(r.name, "held%u", nr);
+		assert_int_equal(send(requests[0], &r, sizeof(r), 0), sizeof(r));
+		assert_int_equal(recv(requests[0], &a, sizeof(a), 0), sizeof(a));
+		assert_int_equal(a.cookie, r.cookie);
+	} while (a.seq && ++nr < 300);
+	/* one is held since test_checkpoint, one place is a failover's */
+	assert_int_equal(nr, 254);
+	assert_non_null(strstr(a.text, "is not held"));
+	assert_non_null(strstr(a.text, "replica release"));
+	run_guest(50);
+	settle();
+	for (unsigned int i = 0; i < nr; i++) {
+		char answer[8192];
+
+		sprintf(text, "{\"do\": \"release\", " GROUP ", \"name\": \"held%u\"}\n", i);
+		ask(text, answer, sizeof(answer));
+	}
+	assert_int_equal(k->gave_up, 0);
+}
+
 static enum worker_state state_now(void)
 {
 	return __atomic_load_n(&shared->figures.state, __ATOMIC_RELAXED);
@@ -411,6 +443,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kills),
 		cmocka_unit_test(test_checkpoint),
+		cmocka_unit_test(test_names_used_up),
 		cmocka_unit_test(test_blocked),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_lost_replica),

@@ -708,6 +708,41 @@ static void test_held_twice(void **state)
 	end();
 }
 
+/* All names are taken: the next checkpoint is a point that is not held, writes go on, and a failover has its place. */
+static void test_too_many_names(void **state)
+{
+	unsigned int nr = 0;
+	struct vr_point p;
+	char name[32];
+	int err = 0;
+
+	(void)state;
+	begin(5);
+	while (!err && nr < 1000) {
+		snprintf(name, sizeof(name), "n%u", nr);
+		ok(checkpoint(name, VAIO_RW_CF_PIN));
+		nr += vr_mark_held(st, model_last(&m));
+		err = vr_mark_room(st, &why);
+	}
+	assert_int_equal(nr, VAIO_RS_MAX_MARKS - 1);
+	assert_non_null(strstr(why.text, "replica release"));
+	ok(checkpoint("one-more", VAIO_RW_CF_PIN));
+	assert_false(vr_mark_held(st, model_last(&m)));
+	append(10);
+	ok(vr_store_commit(st, &why));
+	assert_int_equal(info_of(st).durable.last_seq, model_last(&m));
+	ok(vr_point_find(st, "name:one-more", 0, &p, &why));
+	assert_false(p.pinned);
+	assert_int_equal(vr_mark_add(st, &p, true, &why), -E2BIG);
+	ok(vr_store_failover(st, VR_FAILOVER, &p, &why));
+	ok(vr_store_failover(st, VR_UNDO, NULL, &why));
+	reopen();
+	ok(vr_mark_remove(st, "n7", &why));
+	ok(vr_mark_add(st, &p, true, &why));
+	assert_true(vr_mark_held(st, p.seq));
+	end();
+}
+
 /* A checkpoint's pin is written before it: when the record is lost, so is the pin. */
 static void test_lost_checkpoint(void **state)
 {
@@ -924,6 +959,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
 		cmocka_unit_test(test_held_twice),
+		cmocka_unit_test(test_too_many_names),
 		cmocka_unit_test(test_lost_checkpoint),
 		cmocka_unit_test(test_sum_unopened),
 		cmocka_unit_test(test_future),

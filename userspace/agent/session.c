@@ -638,6 +638,22 @@ static int ended(struct worker *w, const struct vaio_rw_end *m, struct vr_err *e
 	return -ECONNRESET;
 }
 
+/* A checkpoint is there, and the replica does not hold it: who asked for that is told so. */
+static void not_held(struct worker *w, const struct vaio_rw_not_held *n)
+{
+	for (int i = 0; i < STREAM_MARKS; i++) {
+		struct stream_mark *m = &w->stream.mark[i];
+		struct answer a = { .cookie = m->cookie };
+
+		if (!m->ring || m->wire != le64toh(n->seq) || m->told || m->from_replica || !(m->flags & VAIO_RW_CF_PIN))
+			continue;
+		snprintf(a.text, sizeof(a.text), "the checkpoint is seq:%" PRIu64 ", and is not held: %.200s", m->wire,
+			 (const char *)n->text);
+		worker_answer(w, &a);
+		m->told = true;
+	}
+}
+
 int session_message(struct worker *w, uint16_t type, size_t len, struct vr_err *e)
 {
 	const void *p = w->link.message;
@@ -671,6 +687,9 @@ int session_message(struct worker *w, uint16_t type, size_t len, struct vr_err *
 		worker_end(w, VAIO_RW_END_RECONNECT, "there is room again");
 		w->failures = 0;
 		return vr_fail(e, -ECONNRESET, "there is room again");
+	case VAIO_RW_NOT_HELD:
+		not_held(w, p);
+		return 0;
 	case VAIO_RW_CHECKPOINT_REQUEST:
 		memset(&r, 0, sizeof(r));
 		r.cookie = le64toh(c->cookie);

@@ -27,6 +27,7 @@ static const struct type {
 					 sizeof(struct vaio_rw_checkpoint_request) },
 	[VAIO_RW_CHECKPOINT_RESULT] = { "CHECKPOINT_RESULT", sizeof(struct vaio_rw_checkpoint_result),
 					sizeof(struct vaio_rw_checkpoint_result) },
+	[VAIO_RW_NOT_HELD] = { "NOT_HELD", sizeof(struct vaio_rw_not_held), sizeof(struct vaio_rw_not_held) },
 };
 
 #define N_TYPES (sizeof(types) / sizeof(*types))
@@ -201,6 +202,8 @@ int vr_message_check(const struct vaio_rw_msg *h, const void *p, size_t len, str
 		if (req->reserved || le32toh(req->kind) < VAIO_RW_C_CRASH || le32toh(req->kind) > VAIO_RW_C_APPLICATION)
 			return vr_fail(e, -EPROTO, "CHECKPOINT_REQUEST: kind %u is not 1 to 3", le32toh(req->kind));
 		return check_text("CHECKPOINT_REQUEST", req->name, VAIO_RW_NAME_LEN, false, e);
+	case VAIO_RW_NOT_HELD:
+		return check_text("NOT_HELD", ((const struct vaio_rw_not_held *)p)->text, VAIO_RW_TEXT_LEN, true, e);
 	case VAIO_RW_CHECKPOINT_RESULT:
 		return check_text("CHECKPOINT_RESULT", ((const struct vaio_rw_checkpoint_result *)p)->text,
 				  VAIO_RW_TEXT_LEN, true, e);

@@ -242,6 +242,38 @@ int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_p
 	return rc;
 }
 
+/* With the lock. One place is kept for the point of a failover. */
+static int mark_room(const struct vr_store *st, struct vr_err *e)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < st->super->nr_marks; i++)
+		nr += st->super->marks[i].seq >= st->super->base.now.last_seq && strcmp(st->super->marks[i].name, VR_FAILOVER_MARK);
+	return nr < VAIO_RS_MAX_MARKS - 1 ? 0 : vr_fail(e, -E2BIG, "the group has %u held or named points already, the most that "
+		"there may be: let one go with 'vaioctl replica release' at the replica", VAIO_RS_MAX_MARKS - 1);
+}
+
+int vr_mark_room(struct vr_store *st, struct vr_err *e)
+{
+	int err;
+
+	pthread_mutex_lock(&st->lock);
+	err = mark_room(st, e);
+	pthread_mutex_unlock(&st->lock);
+	return err;
+}
+
+bool vr_mark_held(struct vr_store *st, uint64_t seq)
+{
+	bool held = false;
+
+	pthread_mutex_lock(&st->lock);
+	for (unsigned int i = 0; i < st->super->nr_marks; i++)
+		held |= st->super->marks[i].seq == seq && st->super->marks[i].flags & VAIO_RS_MARK_PIN;
+	pthread_mutex_unlock(&st->lock);
+	return held;
+}
+
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e)
 {
 	struct vr_super *s = st->super, old;
@@ -268,8 +300,8 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 		err = vr_fail(e, -EEXIST, "the name '%s' holds seq:%" PRIu64, p->name, m->seq);
 	else if (p->seq < s->base.now.last_seq)
 		err = vr_fail(e, -ENOENT, "seq:%" PRIu64 " is not there any more", p->seq);
-	else if (!m && s->nr_marks == VAIO_RS_MAX_MARKS)
-		err = vr_fail(e, -E2BIG, "the group has %u names already: release some", VAIO_RS_MAX_MARKS);
+	else if (!m && mark_room(st, e))
+		err = -E2BIG;
 	else
 		err = vr_still_point(st, p->seq, e);
 	if (!err) {

@@ -130,6 +130,9 @@ int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_p
 
 /* Names a point (and pins it), or lets it go. */
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e);
+/* Is there room for one more name? -E2BIG with a text that says what to do. */
+int vr_mark_room(struct vr_store *st, struct vr_err *e);
+bool vr_mark_held(struct vr_store *st, uint64_t seq);
 int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e);
 
 /* --- failover (failover.c) ----------------------------------------------------------------- */

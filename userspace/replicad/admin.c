@@ -192,7 +192,10 @@ static json_t *do_checkpoint(struct group *g, struct vr_store *st, json_t *r)
 		return bad_name();
 	if (!k)
 		return refuse(-EINVAL, "kind '%.40s': accepted are crash, filesystem, application", kind);
-	err = group_checkpoint(g, k, name, &seq, &e);
+	/* Before the source is asked: a checkpoint cannot be taken back. */
+	err = json_is_true(json_object_get(r, "pin")) ? vr_mark_room(st, &e) : 0;
+	if (!err)
+		err = group_checkpoint(g, k, name, &seq, &e);
 	if (!err) {
 		snprintf(at, sizeof(at), "seq:%" PRIu64, seq);
 		err = vr_point_find(st, at, wall_ns(), &p, &e);

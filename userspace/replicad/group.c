@@ -317,6 +317,24 @@ static int answer_checks(struct group *g, struct session *s, const struct queued
 	return err;
 }
 
+/* The source hears of a checkpoint that was to be held, and is not, before it hears that it is durable. */
+static void tell_not_held(struct group *g, struct session *s, const struct queued *q)
+{
+	const struct vaio_rw_batch *h = (const void *)q->data;
+	const struct vaio_rw_record *r = (const void *)(h + 1);
+	struct vaio_rw_not_held m = { 0 };
+	struct vr_err e = { "another failure" };
+
+	for (uint32_t i = 0; i < le32toh(h->nr_records); i++) {
+		/* Whether it was to be held is in its payload; the source knows that. */
+		if (le16toh(r[i].type) != VAIO_RW_R_CHECKPOINT || !vr_mark_room(g->st, &e) || vr_mark_held(g->st, le64toh(r[i].seq)))
+			continue;
+		m.seq = r[i].seq;
+		snprintf((char *)m.text, sizeof(m.text), "%s", e.text);
+		session_send(s, VAIO_RW_NOT_HELD, &m, sizeof(m));
+	}
+}
+
 static int commit(struct group *g, struct session *s, struct vr_err *e)
 {
 	struct vaio_rw_durable d;
@@ -371,6 +389,8 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 	}
 	if (!err)
 		err = answer_checks(g, s, q, e);
+	if (!err)
+		tell_not_held(g, s, q);
 	if (!err && !gone)
 		err = commit(g, s, e);
 	pthread_mutex_lock(&g->lock);
@@ -414,6 +434,7 @@ static int write_batches(struct group *g, struct session *s, struct queued *q, s
 			err = answer_checks(g, s, q, e);
 			if (err)
 				return err;
+			tell_not_held(g, s, q);
 			s->need_gap = false;
 			any = true;
 		}
