@@ -743,6 +743,91 @@ static void test_too_many_names(void **state)
 	end();
 }
 
+struct page {
+	uint64_t oldest, newest;
+	unsigned int nr;
+};
+
+static int count_name(void *arg, const struct vr_point *p)
+{
+	struct page *page = arg;
+
+	page->oldest = page->nr++ ? page->oldest : p->seq;
+	assert_true(p->seq >= page->newest);
+	page->newest = p->seq;
+	return 0;
+}
+
+static int count_stretch(void *arg, const struct vr_stretch *s)
+{
+	struct vr_point p = { .seq = s->first };
+
+	return count_name(arg, &p);
+}
+
+/* Lists come in pages, none is missed between two of them, and a page needs no memory for the others. */
+static void test_pages(void **state)
+{
+	const unsigned int names = 500, gaps = 40, limit = 30;
+	struct vaio_rw_gap gap = { .reason = htole32(VAIO_RW_GAP_LINK) };
+	unsigned int nr = 0, pages = 0;
+	uint64_t before = 0, first;
+	struct vr_point p, named;
+	bool more = true;
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	begin(5);
+	maintain_all(false);
+	first = model_last(&m) + 1;
+	for (unsigned int i = 0; i < names; i++) {
+		ok(checkpoint("again", 0));
+		if (i % 10 == 0)
+			append(20);
+	}
+	for (unsigned int i = 0; i < gaps; i++) {
+		assert_int_equal(model_group(&m, VAIO_RW_R_GAP, &gap, sizeof(gap), NULL), 0);
+		assert_int_equal(model_group(&m, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
+		batch = vr_builder_finish(m.builder, &len);
+		ok(vr_store_append(st, batch, len, &why));
+	}
+	ok(vr_store_commit(st, &why));
+	maintain_all(false);
+	ok(vr_point_find(st, "latest", 0, &p, &why));
+	strcpy(p.name, "mine");
+	ok(vr_mark_add(st, &p, true, &why));
+	ok(vr_point_find(st, "name:mine", 0, &named, &why));
+	assert_true(named.seq == p.seq && named.pinned);
+	ok(vr_point_find(st, "name:again", 0, &named, &why));
+	while (more) {
+		struct page page = { 0, 0, 0 };
+
+		ok(vr_store_names(st, before, limit, count_name, &page, &more, &why));
+		assert_true(page.nr <= limit && (page.nr == limit || !more));
+		assert_true(!before || page.newest < before);
+		before = page.oldest;
+		nr += page.nr;
+		/* those of the first batches are the model's */
+		if (before < first)
+			break;
+		pages++;
+	}
+	assert_true(pages >= names / limit && nr >= names + 1);
+	before = 0;
+	more = true;
+	for (nr = 0; more; pages++) {
+		struct page page = { 0, 0, 0 };
+
+		ok(vr_store_stretches(st, before, limit, count_stretch, &page, &more, &why));
+		assert_true(page.nr <= limit);
+		before = page.oldest;
+		nr += page.nr;
+	}
+	assert_true(nr >= 2 * gaps);
+	end();
+}
+
 /* A checkpoint's pin is written before it: when the record is lost, so is the pin. */
 static void test_lost_checkpoint(void **state)
 {
@@ -959,6 +1044,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
 		cmocka_unit_test(test_held_twice),
+		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_too_many_names),
 		cmocka_unit_test(test_lost_checkpoint),
 		cmocka_unit_test(test_sum_unopened),

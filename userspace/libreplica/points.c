@@ -126,29 +126,54 @@ static unsigned int split_thinned(const struct vr_store *st, const struct vr_str
 	return n;
 }
 
-int vr_store_stretches(struct vr_store *st, int (*each)(void *arg, const struct vr_stretch *s), void *arg,
-		       struct vr_err *e)
+/* Stretch @i as it is now; with the lock. */
+static struct vr_stretch stretch_at(const struct vr_store *st, unsigned int i)
+{
+	const struct vr_stretch_start *s = &st->stretches[i];
+	struct vr_stretch one = { .first = s->first, .first_ns = s->time_ns, .kind = s->kind };
+
+	one.last = i + 1 < st->nr_stretches ? s[1].first - 1 : st->durable.last_seq;
+	one.last_ns = i + 1 < st->nr_stretches ? s[1].time_ns : st->durable.time_ns;
+	return one;
+}
+
+uint64_t vr_store_oldest_ns(struct vr_store *st)
+{
+	uint64_t ns = 0;
+
+	pthread_mutex_lock(&st->lock);
+	for (unsigned int i = 0; i < st->nr_stretches && !ns; i++) {
+		struct vr_stretch s = stretch_at(st, i);
+
+		if (!s.kind && s.first <= s.last)
+			ns = s.first_ns;
+	}
+	pthread_mutex_unlock(&st->lock);
+	return ns;
+}
+
+int vr_store_stretches(struct vr_store *st, uint64_t before, unsigned int limit,
+		       int (*each)(void *arg, const struct vr_stretch *s), void *arg, bool *more, struct vr_err *e)
 {
 	struct vr_stretch *copy;
-	unsigned int nr, n = 0;
+	unsigned int first, end, n = 0;
 	int rc = 0;
 
 	pthread_mutex_lock(&st->lock);
-	nr = st->nr_stretches;
-	copy = calloc(3 * nr + 1, sizeof(*copy));
-	for (unsigned int i = 0; copy && i < st->nr_stretches; i++) {
-		const struct vr_stretch_start *s = &st->stretches[i];
-		struct vr_stretch one = { .first = s->first, .first_ns = s->time_ns, .kind = s->kind };
+	for (end = st->nr_stretches; before && end && st->stretches[end - 1].first >= before; end--)
+		;
+	first = end > limit ? end - limit : 0;
+	copy = calloc(3 * (end - first) + 1, sizeof(*copy));
+	for (unsigned int i = first; copy && i < end; i++) {
+		struct vr_stretch one = stretch_at(st, i);
 
-		one.last = i + 1 < st->nr_stretches ? s[1].first - 1 : st->durable.last_seq;
-		one.last_ns = i + 1 < st->nr_stretches ? s[1].time_ns : st->durable.time_ns;
 		n += split_thinned(st, &one, copy + n);
 	}
-	nr = n;
 	pthread_mutex_unlock(&st->lock);
+	*more = first > 0;
 	if (!copy)
 		return vr_fail(e, -ENOMEM, "no memory");
-	for (unsigned int i = 0; i < nr && !rc; i++)
+	for (unsigned int i = 0; i < n && !rc; i++)
 		if (copy[i].first <= copy[i].last)
 			rc = each(arg, &copy[i]);
 	free(copy);
@@ -161,6 +186,7 @@ struct names {
 	struct vr_store *st;
 	struct vr_point *list;
 	unsigned int nr, room;
+	uint64_t before;		/* 0, or above all that are wanted */
 	int err;
 };
 
@@ -186,7 +212,7 @@ static int name_of_control(void *arg, const struct vaio_rs_control *c, const voi
 	struct vr_point p = { .seq = le64toh(c->record.seq), .time_ns = le64toh(c->record.time_ns) };
 
 	if (le16toh(c->record.type) != VAIO_RW_R_CHECKPOINT || p.seq < n->st->super->base.now.last_seq ||
-	    p.seq > n->st->durable.last_seq || le32toh(c->record.data_length) != sizeof(*d))
+	    p.seq > n->st->durable.last_seq || (n->before && p.seq >= n->before) || le32toh(c->record.data_length) != sizeof(*d))
 		return 0;
 	p.kind = le32toh(d->kind);
 	memcpy(p.name, d->name, sizeof(p.name));
@@ -201,14 +227,11 @@ static int by_seq(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-/* All names of points that are there, by number; with the lock. */
-static int gather_names(struct vr_store *st, struct names *n, struct vr_err *e)
+/* Names that were given here, of numbers from @low on. */
+static void add_marks(struct names *n, uint64_t low)
 {
-	memset(n, 0, sizeof(*n));
-	n->st = st;
-	vr_fail(e, 0, "no memory");
-	for (unsigned int i = 0; i < st->nr_segments && !n->err; i++)
-		n->err = vr_segment_controls(st, st->segments[i], name_of_control, n, e);
+	struct vr_store *st = n->st;
+
 	for (unsigned int i = 0; i < st->super->nr_marks && !n->err; i++) {
 		const struct vr_mark *m = &st->super->marks[i];
 		struct vr_point p = { .seq = m->seq, .time_ns = m->time_ns, .kind = m->kind,
@@ -216,6 +239,8 @@ static int gather_names(struct vr_store *st, struct names *n, struct vr_err *e)
 		unsigned int j;
 
 		memcpy(p.name, m->name, sizeof(p.name));
+		if (m->seq < low || (n->before && m->seq >= n->before))
+			continue;
 		for (j = 0; j < n->nr && (n->list[j].seq != p.seq || strcmp(n->list[j].name, p.name)); j++)
 			;
 		if (j < n->nr)
@@ -223,20 +248,46 @@ static int gather_names(struct vr_store *st, struct names *n, struct vr_err *e)
 		else if (m->seq >= st->super->base.now.last_seq && m->seq <= st->durable.last_seq)
 			add_name(n, &p);
 	}
+}
+
+/* The newest @limit names by number, from a segment's more; with the lock. *@low: older ones were not looked at. */
+static int gather_names(struct vr_store *st, struct names *n, unsigned int limit, uint64_t *low, struct vr_err *e)
+{
+	*low = 0;
+	vr_fail(e, 0, "no memory");
+	for (unsigned int i = st->nr_segments; i-- > 0 && !n->err;) {
+		struct vr_segment *s = st->segments[i];
+
+		if (n->nr >= limit) {
+			*low = s->after.last_seq + 1;
+			break;
+		}
+		if (!n->before || s->before.last_seq + 1 < n->before)
+			n->err = vr_segment_controls(st, s, name_of_control, n, e);
+	}
+	add_marks(n, *low);
 	if (!n->err && n->nr)
 		qsort(n->list, n->nr, sizeof(*n->list), by_seq);
 	return n->err;
 }
 
-int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_point *p), void *arg, struct vr_err *e)
+int vr_store_names(struct vr_store *st, uint64_t before, unsigned int limit,
+		   int (*each)(void *arg, const struct vr_point *p), void *arg, bool *more, struct vr_err *e)
 {
-	struct names n;
+	struct names n = { .st = st, .before = before };
+	unsigned int first;
+	uint64_t low;
 	int rc;
 
 	pthread_mutex_lock(&st->lock);
-	rc = gather_names(st, &n, e);
+	rc = gather_names(st, &n, limit, &low, e);
 	pthread_mutex_unlock(&st->lock);
-	for (unsigned int i = 0; i < n.nr && !rc; i++)
+	first = n.nr > limit ? n.nr - limit : 0;
+	/* Who goes on before the oldest number misses none. */
+	while (first && n.list[first - 1].seq == n.list[first].seq)
+		first--;
+	*more = first || low;
+	for (unsigned int i = first; i < n.nr && !rc; i++)
 		rc = each(arg, &n.list[i]);
 	free(n.list);
 	return rc;
@@ -526,21 +577,54 @@ static int missing_since(struct vr_store *st, const char *text, uint64_t seq, ui
 	return refuse_stretch(st, text, i + 1, e);
 }
 
+struct by_name {
+	struct vr_store *st;
+	const char *name;
+	struct vr_point *p;		/* the newest so far */
+};
+
+static int match_control(void *arg, const struct vaio_rs_control *c, const void *payload)
+{
+	const struct vaio_rw_checkpoint *d = payload;
+	struct by_name *b = arg;
+	uint64_t seq = le64toh(c->record.seq);
+
+	if (le16toh(c->record.type) != VAIO_RW_R_CHECKPOINT || seq < b->st->super->base.now.last_seq ||
+	    seq > b->st->durable.last_seq || le32toh(c->record.data_length) != sizeof(*d) || seq < b->p->seq ||
+	    strncmp((const char *)d->name, b->name, sizeof(d->name)))
+		return 0;
+	b->p->seq = seq;
+	b->p->time_ns = le64toh(c->record.time_ns);
+	b->p->kind = le32toh(d->kind);
+	memcpy(b->p->name, d->name, sizeof(b->p->name));
+	return 0;
+}
+
 static int find_name(struct vr_store *st, const char *name, struct vr_point *p, struct vr_err *e)
 {
-	struct names n;
-	int err = gather_names(st, &n, e), found = -1;
+	struct by_name b = { st, name, p };
+	int err = 0;
 
-	for (unsigned int i = 0; i < n.nr && !err; i++)
-		if (!strcmp(n.list[i].name, name) &&
-		    /* The point of a failover is the one that is held, whatever the source named so. */
-		    (found < 0 || strcmp(name, VR_FAILOVER_MARK) || !n.list[found].pinned))
-			found = (int)i;
-	if (!err && found < 0)
+	memset(p, 0, sizeof(*p));
+	/* The newest one is the one that is meant. */
+	for (unsigned int i = st->nr_segments; i-- > 0 && !err && !p->seq;)
+		err = vr_segment_controls(st, st->segments[i], match_control, &b, e);
+	for (unsigned int i = 0; i < st->super->nr_marks && !err; i++) {
+		const struct vr_mark *m = &st->super->marks[i];
+
+		if (strcmp(m->name, name) || m->seq < st->super->base.now.last_seq || m->seq > st->durable.last_seq)
+			continue;
+		/* The point of a failover is the one that is held, whatever the source named so. */
+		if (m->seq < p->seq && strcmp(name, VR_FAILOVER_MARK))
+			continue;
+		p->seq = m->seq;
+		p->time_ns = m->time_ns;
+		p->kind = m->kind;
+		p->pinned = m->flags & VAIO_RS_MARK_PIN;
+		memcpy(p->name, m->name, sizeof(p->name));
+	}
+	if (!err && !p->seq)
 		err = vr_fail(e, -ENOENT, "no point is named '%.100s'", name);
-	else if (!err)
-		*p = n.list[found];
-	free(n.list);
 	return err;
 }
 

@@ -63,24 +63,13 @@ static json_t *generation_json(const struct vr_info *i)
 			 "first_seq", number(i->generation.first_seq));
 }
 
-static int first_point(void *arg, const struct vr_stretch *s)
-{
-	uint64_t *ns = arg;
-
-	if (s->kind && s->kind != VR_STRETCH_THINNED)
-		return 0;
-	*ns = s->first_ns;
-	return 1;
-}
-
 json_t *vr_report_store(struct vr_store *st)
 {
 	struct vr_info i;
-	uint64_t oldest = 0;
+	uint64_t oldest = vr_store_oldest_ns(st);
 	json_t *j;
 
 	vr_store_info(st, &i);
-	vr_store_stretches(st, first_point, &oldest, NULL);
 	j = json_pack("{s:o, s:s, s:o, s:s, s:o, s:s}", "uuid", id_json(i.group), "name", i.group_name, "disks",
 		      disks_json(st), "failover", vr_failover_name(i.failover), "generation", generation_json(&i),
 		      "source", i.source_name);
@@ -123,14 +112,17 @@ static int add_name(void *arg, const struct vr_point *p)
 	return 0;
 }
 
-json_t *vr_report_points(struct vr_store *st, struct vr_err *e)
+json_t *vr_report_points(struct vr_store *st, uint64_t before, unsigned int limit, struct vr_err *e)
 {
 	json_t *stretches = json_array(), *names = json_array();
+	bool more[2] = { false, false };
 
-	if (vr_store_stretches(st, add_stretch, stretches, e) || vr_store_names(st, add_name, names, e)) {
+	if (vr_store_stretches(st, before, limit, add_stretch, stretches, &more[0], e) ||
+	    vr_store_names(st, before, limit, add_name, names, &more[1], e)) {
 		json_decref(stretches);
 		json_decref(names);
 		return NULL;
 	}
-	return json_pack("{s:o, s:o}", "stretches", stretches, "names", names);
+	return json_pack("{s:o, s:o, s:b, s:b}", "stretches", stretches, "names", names, "more_stretches", more[0], "more_names",
+			 more[1]);
 }

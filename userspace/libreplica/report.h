@@ -13,7 +13,7 @@
 json_t *vr_report_store(struct vr_store *st);
 
 /* {"stretches": [{"kind", "first_seq", ...}], "names": [{"name", "seq", "time_ns", "kind", "pinned"}]} */
-json_t *vr_report_points(struct vr_store *st, struct vr_err *e);
+json_t *vr_report_points(struct vr_store *st, uint64_t before, unsigned int limit, struct vr_err *e);
 
 json_t *vr_report_point(const struct vr_point *p);
 

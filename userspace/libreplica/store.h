@@ -123,10 +123,21 @@ struct vr_stretch {
 
 #define VR_STRETCH_THINNED	(1U << 31)
 
-/* Calls @each for all stretches, or all named points, oldest first, until it returns something else than 0. */
-int vr_store_stretches(struct vr_store *st, int (*each)(void *arg, const struct vr_stretch *s), void *arg,
-		       struct vr_err *e);
-int vr_store_names(struct vr_store *st, int (*each)(void *arg, const struct vr_point *p), void *arg, struct vr_err *e);
+/* Lists may be of millions: one answer has so many of each kind at most. */
+#define VR_LIST_MAX	1000U
+
+/*
+ * Calls @each for the newest stretches, or named points, oldest first, until it returns something else than 0: @limit of them
+ * (and what has the same number as the oldest of these), of those before the number @before unless that is 0. *@more: there
+ * may be older ones.
+ */
+int vr_store_stretches(struct vr_store *st, uint64_t before, unsigned int limit,
+		       int (*each)(void *arg, const struct vr_stretch *s), void *arg, bool *more, struct vr_err *e);
+int vr_store_names(struct vr_store *st, uint64_t before, unsigned int limit,
+		   int (*each)(void *arg, const struct vr_point *p), void *arg, bool *more, struct vr_err *e);
+
+/* Time of the oldest point; 0: there is none. */
+uint64_t vr_store_oldest_ns(struct vr_store *st);
 
 /* Names a point (and pins it), or lets it go. */
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e);

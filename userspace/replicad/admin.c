@@ -108,11 +108,17 @@ static json_t *do_list(void)
 
 /* --- points ----------------------------------------------------------------------------- */
 
-static json_t *do_points(struct vr_store *st)
+static json_t *do_points(struct vr_store *st, json_t *r)
 {
+	json_t *limit = json_object_get(r, "limit"), *before = json_object_get(r, "before"), *j;
+	json_int_t n = limit ? json_integer_value(limit) : VR_LIST_MAX;
 	struct vr_err e;
-	json_t *j = vr_report_points(st, &e);
 
+	if (n < 1 || n > VR_LIST_MAX)
+		return refuse(-EINVAL, "'limit': accepted are 1 to %u", VR_LIST_MAX);
+	if (json_integer_value(before) < 0)
+		return refuse(-EINVAL, "'before': a number below 0");
+	j = vr_report_points(st, (uint64_t)json_integer_value(before), (unsigned int)n, &e);
 	if (!j)
 		return refuse(-EIO, "%s", e.text);
 	json_object_set_new(j, "ok", json_true());
@@ -338,7 +344,7 @@ static json_t *answer(json_t *r)
 	if (!st)
 		return refuse(-EIO, "%s", e.text);
 	if (!strcmp(what, "points"))
-		out = do_points(st);
+		out = do_points(st, r);
 	else if (!strcmp(what, "show"))
 		out = do_show(st, r);
 	else if (!strcmp(what, "hold"))

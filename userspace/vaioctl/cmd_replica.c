@@ -12,6 +12,12 @@
 
 /* --- points ---------------------------------------------------------------------------------- */
 
+static void print_older(const char *what, const char *key, bool more, json_t *list)
+{
+	if (more && json_array_size(list))
+		printf("there are older %s: --before seq:%" PRIu64 "\n", what, replica_number(json_array_get(list, 0), key));
+}
+
 static void print_points(json_t *j)
 {
 	char t1[32], t2[32];
@@ -34,9 +40,11 @@ static void print_points(json_t *j)
 		printf("%-24s %-12s %-19s  seq:%" PRIu64 "%s\n", replica_text(s, "name"), replica_text(s, "kind"),
 		       replica_time(replica_number(s, "time_ns"), t1, sizeof(t1)), replica_number(s, "seq"),
 		       json_is_true(json_object_get(s, "pinned")) ? "  held" : "");
+	print_older("stretches", "first_seq", json_is_true(json_object_get(j, "more_stretches")), json_object_get(j, "stretches"));
+	print_older("names", "seq", json_is_true(json_object_get(j, "more_names")), json_object_get(j, "names"));
 }
 
-static int folder_points(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, json_t **out)
+static int folder_points(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, uint64_t before, uint64_t limit, json_t **out)
 {
 	struct replica_open o;
 	struct vr_err e;
@@ -44,20 +52,28 @@ static int folder_points(const struct vaioctl_cmd *cmd, const struct vaioctl_arg
 
 	if (rc)
 		return rc;
-	*out = vr_report_points(o.st, &e);
+	*out = vr_report_points(o.st, before, (unsigned int)limit, &e);
 	replica_close(&o);
 	return *out ? VAIO_OK : vaioctl_cmd_fail(cmd, VAIO_FAILED, "%s", e.text);
 }
 
 static int replica_points(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
 {
+	const char *n = vaioctl_opt(a, "limit"), *b = vaioctl_opt(a, "before");
+	uint64_t limit = VR_LIST_MAX, before = 0;
+	struct vaio_err e;
 	json_t *j = NULL;
 	int rc;
 
+	if (n && vaio_parse_number(n, 1, VR_LIST_MAX, &limit, &e))
+		return vaioctl_cmd_fail(cmd, VAIO_USAGE, "--limit '%s': accepted are 1 to %u", n, VR_LIST_MAX);
+	if (b && (strncmp(b, "seq:", 4) || vaio_parse_number(b + 4, 1, INT64_MAX, &before, &e)))
+		return vaioctl_cmd_fail(cmd, VAIO_USAGE, "--before '%s': accepted is seq:N", b);
 	if (replica_is_folder(a->operand[0]))
-		rc = folder_points(cmd, a, &j);
+		rc = folder_points(cmd, a, before, limit, &j);
 	else
-		rc = replica_ask(cmd, a, json_pack("{s:s, s:s}", "do", "points", "group", a->operand[0]), &j);
+		rc = replica_ask(cmd, a, json_pack("{s:s, s:s, s:I, s:I}", "do", "points", "group", a->operand[0], "limit",
+						   (json_int_t)limit, "before", (json_int_t)before), &j);
 	if (rc)
 		return rc;
 	if (opt->json)
@@ -267,6 +283,11 @@ static const struct vaioctl_opt checkpoint_opts[] = {
 	{ "hold", NULL, "keep it until it is released", false },
 	OPT_SOCKET, OPT_AGENT, { 0 }
 };
+static const struct vaioctl_opt list_opts[] = {
+	{ "limit", "N", "the newest N of each list, 1 to 1000 (1000)", false },
+	{ "before", "seq:N", "of those before this number", false },
+	OPT_SOCKET, { 0 }
+};
 static const struct vaioctl_opt point_opts[] = { OPT_POINT, OPT_SOCKET, { 0 } };
 
 #define GROUP_TEXT "GROUP is a name or UUID, or a store's folder (a word with a '/'), which is read without the daemon."
@@ -281,7 +302,7 @@ const struct vaioctl_cmd vaioctl_replica_cmds[] = {
 		.min_operands = 1, .max_operands = 1,
 		.summary = "how a replica is: RPO, backlog, history, space", .text = GROUP_TEXT,
 	}, {
-		.noun = "replica", .verb = "points", .run = replica_points, .operands = "GROUP", .opts = socket_opts,
+		.noun = "replica", .verb = "points", .run = replica_points, .operands = "GROUP", .opts = list_opts,
 		.min_operands = 1, .max_operands = 1,
 		.summary = "from when to when there are points, and the named ones", .text = GROUP_TEXT,
 	}, {
