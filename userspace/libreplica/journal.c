@@ -324,6 +324,29 @@ static int scan_batches(struct vr_store *st, struct vr_segment *s, struct vr_his
 	}
 }
 
+/* From where the segment is right so far up to @size, where the file ends, or did when it was asked. */
+static int scan_rest(struct vr_store *st, struct vr_segment *s, struct vr_history *h, bool newest, uint64_t size, void *buf,
+		     struct vr_batch *b, bool *torn, struct vr_err *e)
+{
+	int err = scan_batches(st, s, h, size, buf, b, e);
+
+	*torn = false;
+	while (!err && size > s->length) {
+		uint64_t end = s->length;
+
+		*torn = true;
+		err = newest ? tail_was_durable(st, s, size) : 1;
+		if (err <= 0)
+			break;
+		/* Who only reads may have been overtaken by who writes: then a batch stands there now. */
+		err = scan_batches(st, s, h, size, buf, b, e);
+		if (!err && s->length == end)
+			err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 ": what stands at %" PRIu64
+				      " was acknowledged and is damaged", s->id, (end + 511) & ~(uint64_t)511);
+	}
+	return err;
+}
+
 int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history *h, bool newest, bool *torn,
 		    struct vr_err *e)
 {
@@ -353,19 +376,11 @@ int vr_segment_scan(struct vr_store *st, struct vr_segment *s, struct vr_history
 	if (!buf)
 		err = -ENOMEM;
 	if (!err)
-		err = scan_batches(st, s, h, size, buf, b, e);
-	while (!err && size > s->length) {
-		uint64_t end = s->length;
-
-		*torn = true;
-		err = newest ? tail_was_durable(st, s, size) : 1;
-		if (err <= 0)
-			break;
-		/* Who only reads may have been overtaken by who writes: then a batch stands there now. */
-		err = scan_batches(st, s, h, size, buf, b, e);
-		if (!err && s->length == end)
-			err = vr_fail(e, -EBADMSG, "journal segment %" PRIx64 ": what stands at %" PRIu64
-				      " was acknowledged and is damaged", s->id, (end + 511) & ~(uint64_t)511);
+		err = scan_rest(st, s, h, newest, size, buf, b, torn, e);
+	/* Sealed meanwhile: what was written ahead is cut off. */
+	while (err == -ENODATA && (got = st->io->ops->size(s->file)) >= 0 && (uint64_t)got < size) {
+		size = (uint64_t)got;
+		err = scan_rest(st, s, h, newest, size, buf, b, torn, e);
 	}
 out:
 	if (err && err != -EBADMSG)
