@@ -5,12 +5,13 @@
  * repl-load write DEVICE random|sequential BLOCK BYTES DEPTH GROUP [RATE]
  *	Writes BYTES in blocks through io_uring, at most RATE bytes a second, and waits
  *	until the kernel knows all records of the group to be durable at the replica.
- * repl-load copy DEVICE FILE random|sequential BLOCK BYTES SYNC [PKI]
+ * repl-load copy DEVICE FILE random|sequential BLOCK BYTES SYNC [PKI [library]]
  *	The plain copy loop: one thread reads the device in blocks and sends them over a
  *	TCP connection of the loopback interface, another one receives them, writes them to
  *	FILE, which it makes, and calls fdatasync each SYNC bytes; all of it through io_uring, with two
  *	buffers on each side, so that reading, sending, receiving and writing overlap. With
- *	PKI (a folder with client/ and server/) the connection has the TLS that vaio-agent has.
+ *	PKI (a folder with client/ and server/) the connection has the TLS that vaio-agent and vaio-replicad have,
+ *	by the kernel where theirs is; with the word "library" after it by GnuTLS.
  *
  * Prints the nanoseconds that it took. The device's first 32 MiB are used.
  */
@@ -32,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../userspace/libvaio/ktls.h"
 #include "../../userspace/libvaio/libvaio.h"
 
 #define SPAN		(32U << 20)
@@ -192,10 +194,11 @@ static int load(int argc, char **argv)
 
 struct end {
 	int socket, fd;
-	gnutls_session_t tls;			/* NULL: none */
+	gnutls_session_t tls;			/* NULL: none, or the kernel receives */
+	bool kernel_sends;
 	gnutls_certificate_credentials_t creds;
 	const char *pki;
-	bool server;
+	bool server, library;
 	size_t chunk;
 	uint64_t block, bytes, sync;
 	struct order order;
@@ -248,6 +251,12 @@ static void begin_tls(struct end *e)
 	while (rc < 0 && !gnutls_error_is_fatal(rc));
 	if (rc < 0)
 		errx(1, "TLS: %s", gnutls_strerror(rc));
+	if (e->library)
+		return;
+	if (!e->server)
+		e->kernel_sends = !ktls_send_begin(e->tls, e->socket);
+	else if (!ktls_receive_begin(e->tls, e->socket))
+		e->tls = NULL;
 }
 
 static void begin(struct end *e)
@@ -299,10 +308,12 @@ static void *sender(void *arg)
 		}
 		io_uring_submit(&e->uring);
 		for (size_t sent = 0; sent < e->chunk;) {
-			ssize_t n = gnutls_record_send(e->tls, p + sent, e->chunk - sent);
+			/* The kernel takes no MSG_WAITALL here. */
+			ssize_t n = e->kernel_sends ? send(e->socket, p + sent, e->chunk - sent, MSG_NOSIGNAL) :
+				    gnutls_record_send(e->tls, p + sent, e->chunk - sent);
 
 			if (n <= 0)
-				errx(1, "TLS: %s", gnutls_strerror((int)n));
+				errx(1, "TLS: %s", e->kernel_sends ? strerror(errno) : gnutls_strerror((int)n));
 			sent += (size_t)n;
 		}
 	}
@@ -402,6 +413,7 @@ static int copy(int argc, char **argv)
 	to.chunk = from.chunk;
 	order_init(&from.order, argv[4], from.block);
 	from.pki = to.pki = argc > 8 ? argv[8] : NULL;
+	from.library = to.library = argc > 9 && !strcmp(argv[9], "library");
 	from.fd = open(argv[2], O_RDONLY | O_DIRECT | O_CLOEXEC);
 	to.fd = open(argv[3], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (from.fd < 0 || to.fd < 0)
@@ -428,6 +440,6 @@ int main(int argc, char **argv)
 		rc = copy(argc, argv);
 	if (rc == 2)
 		fprintf(stderr, "usage: repl-load write DEVICE random|sequential BLOCK BYTES DEPTH GROUP [RATE]\n"
-			"       repl-load copy DEVICE FILE random|sequential BLOCK BYTES SYNC [PKI]\n");
+			"       repl-load copy DEVICE FILE random|sequential BLOCK BYTES SYNC [PKI [library]]\n");
 	return rc;
 }

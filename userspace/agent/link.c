@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../libvaio/ktls.h"
 #include "link.h"
 
 #define CONNECT_NS	10000000000ULL	/* for the address, the connection, and the handshake, each */
@@ -88,9 +89,9 @@ static void cancel(struct link *l, enum op op)
 
 /* --- TLS over the buffers ----------------------------------------------------------------- */
 
-static ssize_t push(gnutls_transport_ptr_t arg, const void *p, size_t len)
+/* Appends to the buffer that is being filled. */
+static ssize_t put(struct link *l, const void *p, size_t len)
 {
-	struct link *l = arg;
 	struct link_buffer *b = &l->out[l->filling];
 
 	if (b->size < b->len + len) {
@@ -110,6 +111,18 @@ static ssize_t push(gnutls_transport_ptr_t arg, const void *p, size_t len)
 	memcpy(b->data + b->len, p, len);
 	b->len += len;
 	return (ssize_t)len;
+}
+
+static ssize_t push(gnutls_transport_ptr_t arg, const void *p, size_t len)
+{
+	struct link *l = arg;
+
+	/* An alert: the kernel would take it for data. */
+	if (l->kernel_sends) {
+		gnutls_transport_set_errno(l->tls, EPIPE);
+		return -1;
+	}
+	return put(l, p, len);
 }
 
 static ssize_t pull(gnutls_transport_ptr_t arg, void *p, size_t len)
@@ -252,6 +265,7 @@ void link_connect(struct link *l, const char *host, const char *port)
 	l->bytes = 0;
 	l->in_at = l->in_len = 0;
 	l->in_end = false;
+	l->kernel_sends = l->kernel_asked = false;
 	l->got = 0;
 	l->want = sizeof(l->header);
 	l->out[0].len = l->out[0].sent = l->out[1].len = l->out[1].sent = 0;
@@ -412,7 +426,8 @@ int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_er
 			err = vr_fail_errno(e, res, "%.60s", l->peer);
 		} else if (res > 0) {
 			l->out[!l->filling].sent += (size_t)res;
-			l->bytes += (uint64_t)res;
+			/* Records are what the cipher's limit is about: a small one counts as a whole. */
+			l->bytes += l->kernel_sends && res < (int)TLS_RECORD ? TLS_RECORD : (uint64_t)res;
 		}
 		break;
 	case OP_RECV:
@@ -480,8 +495,19 @@ int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e)
 	return 0;
 }
 
+/* The kernel encrypts from here on, if it can, once the handshake and HELLO are in the socket. */
+static void ask_kernel(struct link *l)
+{
+	if (l->kernel_asked || l->sending || l->out[l->filling].len || l->out[!l->filling].sent < l->out[!l->filling].len)
+		return;
+	l->kernel_asked = true;
+	l->kernel_sends = !ktls_send_begin(l->tls, l->fd);
+}
+
 static int send_all(struct link *l, const void *p, size_t len, struct vr_err *e)
 {
+	if (l->kernel_sends)
+		return put(l, p, len) < 0 ? vr_fail(e, -ENOMEM, "no memory") : 0;
 	while (len) {
 		ssize_t n = gnutls_record_send(l->tls, p, len);
 
@@ -506,6 +532,8 @@ int link_send(struct link *l, uint16_t type, const void *payload, size_t len, st
 
 	if (l->state != LINK_UP)
 		return vr_fail(e, -ENOTCONN, "there is no connection");
+	if (type == VAIO_RW_BATCH)
+		ask_kernel(l);
 	/* The header has no record of its own: what is small is one, and is read with one call. */
 	vr_message_header(&m.h, type, payload, len);
 	memcpy(m.payload, payload, with);

@@ -52,6 +52,7 @@ struct link {
 	/* TLS */
 	gnutls_certificate_credentials_t creds;
 	gnutls_session_t tls;
+	bool kernel_sends, kernel_asked;	/* what is in the buffers is plaintext; it was tried */
 	/* the message that is being read */
 	struct vaio_rw_msg header;
 	uint16_t type;

@@ -15,6 +15,7 @@
 
 #include "../libreplica/libreplica.h"
 #include "../libreplica/report.h"
+#include "../libvaio/ktls.h"
 
 #define GROUP_BYTES	(32U << 20)	/* of batches that a group has in memory at most; see memory.c */
 #define GROUP_LEAST	(9U << 20)	/* and at least: one batch of VAIO_RW_MAX_BATCH */
@@ -44,6 +45,9 @@ struct group;
 struct session {
 	int fd;
 	gnutls_session_t tls;
+	bool kernel_receives;		/* by ktls_receive(), not by GnuTLS */
+	uint8_t staged[KTLS_RECORD];	/* a record, of which part was taken */
+	size_t staged_at, staged_len;
 	pthread_mutex_t send_lock;
 	char subject[VAIO_RW_TEXT_LEN];	/* of the client's certificate */
 	char peer[64];

@@ -101,6 +101,42 @@ static void send_end(struct session *s, int code, const struct vr_generation *g)
 
 /* --- receiving ---------------------------------------------------------------------------- */
 
+/* What is small, a header, comes in a record with what follows it: so the record is decrypted once, to a place of its own. */
+static ssize_t read_kernel(struct session *s, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (s->staged_at == s->staged_len) {
+		if (len > sizeof(struct vaio_rw_msg))
+			return ktls_receive(s->fd, buf, len, true);
+		n = ktls_receive(s->fd, s->staged, sizeof(s->staged), false);
+		if (n <= 0)
+			return n;
+		s->staged_at = 0;
+		s->staged_len = (size_t)n;
+	}
+	if (len > s->staged_len - s->staged_at)
+		len = s->staged_len - s->staged_at;
+	memcpy(buf, s->staged + s->staged_at, len);
+	s->staged_at += len;
+	return (ssize_t)len;
+}
+
+/* As gnutls_record_recv() does. */
+static ssize_t read_some(struct session *s, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (!s->kernel_receives)
+		return gnutls_record_recv(s->tls, buf, len);
+	n = read_kernel(s, buf, len);
+	if (n == -EAGAIN)
+		return GNUTLS_E_AGAIN;
+	if (n == -EINTR)
+		return GNUTLS_E_INTERRUPTED;
+	return n < 0 ? GNUTLS_E_PULL_ERROR : n;
+}
+
 /*
  * Whole or not at all: 1; 0 when the peer closed; -1 when the connection is to end (s->end says how).
  * Sends a PING when nothing was heard for long.
@@ -117,7 +153,7 @@ static int receive(struct session *s, void *buf, size_t len)
 			session_end(s, VAIO_RW_END_DONE, "vaio-replicad stops");
 		if (s->end)
 			return -1;
-		n = gnutls_record_recv(s->tls, p, len);
+		n = read_some(s, p, len);
 		if (n > 0) {
 			p += n;
 			len -= (size_t)n;
@@ -410,7 +446,8 @@ static bool serve(struct session *s)
 		s->end = 0;
 		return true;
 	}
-	say(LOG_NOTICE, "group %s: %s (%s) connected", s->group->uuid, s->peer, s->subject);
+	say(LOG_NOTICE, "group %s: %s (%s) connected%s", s->group->uuid, s->peer, s->subject,
+	    s->kernel_receives ? "; the kernel decrypts" : "");
 	while ((rc = receive_message(s, &type, &q, &e)) > 0) {
 		bytes += q->len;
 		if (type == VAIO_RW_END) {

@@ -146,6 +146,8 @@ int tls_start(struct session *s, struct vr_err *e)
 		rc = vr_fail(e, -EPROTO, "TLS: the protocol %s was not offered", VAIO_RW_ALPN);
 	else
 		rc = check_peer(s, e);
+	/* Most of what comes is large, and is decrypted to its place. What is sent is small, and stays with GnuTLS. */
+	s->kernel_receives = !rc && !ktls_receive_begin(s->tls, s->fd);
 	/* The handshake is over: the session needs them no more. */
 	gnutls_credentials_clear(s->tls);
 	put(c);
