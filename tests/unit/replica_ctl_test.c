@@ -107,6 +107,7 @@ static void flip(const char *name, off_t at)
 
 static void test_asking(void **state)
 {
+	unsigned long long before;
 	char text[64];
 	json_t *j;
 
@@ -125,6 +126,17 @@ static void test_asking(void **state)
 	done(ask_ctl("points " GROUP));
 	snprintf(text, sizeof(text), "to seq:%llu", (unsigned long long)model_last(&m));
 	assert_non_null(strstr(output, text));
+	done(ask_ctl("points " GROUP " --limit 1"));
+	assert_non_null(strstr(output, "there are older stretches: --before seq:"));
+	assert_true(sscanf(strstr(output, "--before seq:"), "--before seq:%llu", &before) == 1);
+	done(ask_ctl("points " GROUP " --limit 1 --json --before seq:%llu", before));
+	j = output_json();
+	assert_int_equal(json_array_size(json_object_get(j, "stretches")), 1);
+	assert_true(json_integer_value(json_object_get(json_array_get(json_object_get(j, "stretches"), 0), "first_seq")) <
+		    (json_int_t)before);
+	json_decref(j);
+	fails(ask_ctl("points " GROUP " --limit 0"), 2, "accepted are 1 to 1000");
+	fails(ask_ctl("points " GROUP " --before 5"), 2, "accepted is seq:N");
 	done(ask_ctl("show " GROUP));
 	snprintf(text, sizeof(text), "seq:%llu ", (unsigned long long)model_last(&m));
 	assert_memory_equal(output, text, strlen(text));
