@@ -12,6 +12,8 @@ STORE_MIB=900
 . "$(dirname "$0")/replica-lib.sh"
 
 repl_modules
+# As udev does for the processor: then TLS is the kernel's. The tests on the host have GnuTLS'.
+modprobe aesni_intel || bail 'the processor has AES'
 repl_devices || bail 'the devices are made'
 store_disk $STORE_MIB || bail 'the store has a disk'
 make_pki || bail 'certificates are made'
@@ -36,6 +38,7 @@ tell() { note "$* $(vaioctl group show g; tail -n 8 "$WORK/agent" "$WORK/replica
 
 agent_start
 check 'the group is replicated' until_group state = replicating
+check 'the kernel decrypts' grep -q 'connected; the kernel decrypts' "$WORK/replicad"
 check 'the disks are copied' becomes_equal
 check 'zeroes are not sent' test "$(figure bytes)" -lt $(((MIB + 8) << 20))
 check 'the agent says that the group is replicated' until_agent_says state replicating
