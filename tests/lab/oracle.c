@@ -34,6 +34,7 @@ static struct vr_err e;
 static struct vr_store *st;
 static struct vr_history history;
 static uint8_t *image[ORACLE_DISKS];
+static uint16_t numbers[ORACLE_DISKS];	/* that the replica gave to each: which joined first is not said */
 static uint64_t disk_bytes, span;
 static uint64_t session = UINT32_MAX;
 static unsigned long seed;
@@ -218,14 +219,30 @@ static void check_content(uint64_t seq)
 		}
 }
 
+/* Disks are in the order of their UUIDs. */
+static int by_uuid(const void *a, const void *b)
+{
+	const struct vr_member *x = a, *y = b;
+
+	return memcmp(x->disk, y->disk, sizeof(x->disk));
+}
+
+static unsigned int disk_of(uint16_t member, uint64_t seq)
+{
+	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
+		if (numbers[d] == member)
+			return d;
+	bad("record %" PRIu64 ": disk number %u", seq, member);
+}
+
 /* --- replay --------------------------------------------------------------------------------------- */
 
 static void replay_record(const struct vaio_rw_record *r, const uint8_t *payload)
 {
 	uint64_t seq = le64toh(r->seq), offset = le64toh(r->offset), len = le64toh(r->length);
-	unsigned int disk = le16toh(r->member);
+	uint16_t member = le16toh(r->member), type = le16toh(r->type);
+	unsigned int disk = member == VAIO_RW_NO_MEMBER ? 0 : disk_of(member, seq);
 	union { uint8_t bytes[256]; uint64_t align; } copy;
-	uint16_t type = le16toh(r->type);
 	bool stretch = history.now.stretch;
 
 	if (payload && vr_type_is_control(type))
@@ -233,8 +250,6 @@ static void replay_record(const struct vaio_rw_record *r, const uint8_t *payload
 	if (vr_history_record(&history, r, copy.bytes, &e))
 		bad("%s", e.text);
 	count.records++;
-	if (disk != VAIO_RW_NO_MEMBER && disk >= ORACLE_DISKS)
-		bad("record %" PRIu64 ": disk %u", seq, disk);
 	switch (type) {
 	case VAIO_RW_R_WRITE:
 		if (!(le16toh(r->flags) & VAIO_RW_RF_RESYNC))
@@ -273,7 +288,7 @@ static void begin_with_base(void)
 	if (vr_view_open(st, base->now.last_seq, &v, &e))
 		bad("the base: %s", e.text);
 	for (unsigned int i = 0; i < base->nr_members; i++)
-		if (vr_view_read(v, base->members[i].number, image[base->members[i].number], disk_bytes, 0, &e))
+		if (vr_view_read(v, base->members[i].number, image[disk_of(base->members[i].number, 0)], disk_bytes, 0, &e))
 			bad("the base: %s", e.text);
 	vr_view_close(v);
 	if (!base->now.stretch)
@@ -289,7 +304,7 @@ static void check_view(uint64_t seq)
 	if (!buf || vr_view_open(st, seq, &v, &e))
 		bad("point %" PRIu64 ": %s", seq, e.text);
 	for (uint16_t d = 0; d < ORACLE_DISKS; d++) {
-		if (vr_view_read(v, d, buf, disk_bytes, 0, &e))
+		if (vr_view_read(v, numbers[d], buf, disk_bytes, 0, &e))
 			bad("point %" PRIu64 ": %s", seq, e.text);
 		if (memcmp(buf, image[d], disk_bytes))
 			bad("point %" PRIu64 ": disk %u reads otherwise than the records say", seq, d);
@@ -427,10 +442,11 @@ int main(int argc, char **argv)
 	disk_bytes = newest->members[0].size;
 	if (!span)
 		span = disk_bytes;
+	qsort(newest->members, ORACLE_DISKS, sizeof(newest->members[0]), by_uuid);
 	for (unsigned int d = 0; d < ORACLE_DISKS; d++) {
-		if (newest->members[d].number != d || newest->members[d].size != disk_bytes)
-			bad("disk %u has number %u and %" PRIu64 " bytes", d, newest->members[d].number,
-			    newest->members[d].size);
+		numbers[d] = newest->members[d].number;
+		if (newest->members[d].size != disk_bytes)
+			bad("disk %u has %" PRIu64 " bytes", d, newest->members[d].size);
 		image[d] = calloc(1, disk_bytes);
 	}
 	last = newest->now.last_seq;

@@ -304,8 +304,17 @@ static void compare(struct vr_view *v, uint16_t number, uint64_t bytes, const ch
 	close(fd);
 }
 
+/* The devices are given in the order of their disks' UUIDs; numbers at the replica are in the order in which they joined. */
+static int by_uuid(const void *a, const void *b)
+{
+	const struct vr_member *x = a, *y = b;
+
+	return memcmp(x->disk, y->disk, sizeof(x->disk));
+}
+
 static void equal(const char *dir, int n, char **devices)
 {
+	struct vr_member *members;
 	const struct vr_history *h;
 	struct vr_store *st;
 	struct vr_point p;
@@ -319,8 +328,14 @@ static void equal(const char *dir, int n, char **devices)
 	h = vr_view_history(v);
 	if ((int)h->nr_members != n)
 		no("the replica has %u disks", h->nr_members);
+	members = calloc((size_t)n, sizeof(*members));
+	if (!members)
+		no("no memory");
+	memcpy(members, h->members, (size_t)n * sizeof(*members));
+	qsort(members, (size_t)n, sizeof(*members), by_uuid);
 	for (int i = 0; i < n; i++)
-		compare(v, h->members[i].number, h->members[i].size, devices[i]);
+		compare(v, members[i].number, members[i].size, devices[i]);
+	free(members);
 	vr_view_close(v);
 	vr_pin_drop(pin);
 }
