@@ -8,7 +8,9 @@
 MIB=${VAIO_FULL:+64}
 MIB=${MIB:-16}
 SPAN=$((MIB * 7 << 17))	# the stamper leaves an eighth of each disk alone
-STORE_MIB=900
+# Room for all of the journal: short of space the oldest points would go.
+STORE_MIB=${VAIO_FULL:+1500}
+STORE_MIB=${STORE_MIB:-900}
 . "$(dirname "$0")/replica-lib.sh"
 
 repl_modules
