@@ -26,6 +26,7 @@
 
 #include "../../userspace/libreplica/store_priv.h"
 #include "oracle.h"
+#include "replica-disks.h"
 
 #define MAX_POINTS	1000
 #define MAX_SESSIONS	64
@@ -217,14 +218,6 @@ static void check_content(uint64_t seq)
 				    "came before %" PRIu64 ", which is there", seq, d, n, stamp.number, stamp.stream,
 				    streams[stamp.stream].last[d][n], streams[stamp.stream].seen);
 		}
-}
-
-/* Disks are in the order of their UUIDs. */
-static int by_uuid(const void *a, const void *b)
-{
-	const struct vr_member *x = a, *y = b;
-
-	return memcmp(x->disk, y->disk, sizeof(x->disk));
 }
 
 static unsigned int disk_of(uint16_t member, uint64_t seq)

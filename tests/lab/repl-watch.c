@@ -39,6 +39,7 @@
 #include "../../userspace/libreplica/libreplica.h"
 #include "../../userspace/libvaio/libvaio.h"
 #include "oracle.h"
+#include "replica-disks.h"
 
 #define GROUP		"g"
 #define PIECE		(1U << 20)
@@ -304,14 +305,7 @@ static void compare(struct vr_view *v, uint16_t number, uint64_t bytes, const ch
 	close(fd);
 }
 
-/* The devices are given in the order of their disks' UUIDs; numbers at the replica are in the order in which they joined. */
-static int by_uuid(const void *a, const void *b)
-{
-	const struct vr_member *x = a, *y = b;
-
-	return memcmp(x->disk, y->disk, sizeof(x->disk));
-}
-
+/* The devices are given in the order of their disks' UUIDs. */
 static void equal(const char *dir, int n, char **devices)
 {
 	struct vr_member *members;

@@ -9,26 +9,10 @@
 #define POINTS		1
 
 #include "agent_flow.h"
+#include "process_memory.h"
 
 #define MIB		(1ULL << 20)
 #define BOUND		(20 * MIB)	/* beside the ring and what it begins with: batches as these are, of 1 MiB */
-
-static uint64_t memory_of(pid_t pid, const char *key)
-{
-	char path[64], line[256];
-	uint64_t kib = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtoull(line + strlen(key) + 1, NULL, 10);
-	fclose(f);
-	assert_true(kib > 0);
-	return kib << 10;
-}
 
 /* The process has looked at everything again some times since. */
 static void let_it_turn(void)

@@ -6,6 +6,7 @@
 #include <poll.h>
 
 #include "replicad.h"
+#include "process_memory.h"
 
 #define MIB		(1ULL << 20)
 #define GROUPS		4
@@ -14,23 +15,6 @@
 #define OFFERED		(60 * MIB)	/* by each source */
 #define FIXED		(32 * MIB)	/* libraries, threads, connections */
 #define PER_GROUP	(8 * MIB)	/* beside its batches, with batches and an index as small as here */
-
-static uint64_t memory_of(pid_t pid, const char *key)
-{
-	char path[64], line[256];
-	uint64_t kib = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)))
-			kib = strtoull(line + strlen(key) + 1, NULL, 10);
-	fclose(f);
-	assert_true(kib > 0);
-	return kib << 10;
-}
 
 /* What storage hangs: files with @what in their path; NULL: none. */
 static void stall(const char *what)

@@ -534,7 +534,7 @@ int vr_sum_load(struct vr_store *st, struct vr_segment *s, struct vr_err *e)
 	return 0;
 }
 
-int vr_segment_controls(struct vr_store *st, const struct vr_segment *s,
+int vr_segment_controls(const struct vr_segment *s,
 			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg,
 			struct vr_err *e)
 {
@@ -544,7 +544,6 @@ int vr_segment_controls(struct vr_store *st, const struct vr_segment *s,
 	size_t at = 0;
 	int rc = 0;
 
-	(void)st;
 	if (s->sum_file) {
 		rc = read_sum(s->sum_file, s->sum_len, &h, &read);
 		if (rc)

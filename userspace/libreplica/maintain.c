@@ -287,7 +287,7 @@ static int begin_apply(struct vr_store *st, struct vr_segment *s, struct vr_err 
 	if (!err) {
 		memcpy(h, &st->super->base, sizeof(*h));
 		memcpy(old, h, sizeof(*old));
-		err = vr_segment_controls(st, s, move_control, &m, e);
+		err = vr_segment_controls(s, move_control, &m, e);
 	}
 	if (!err) {
 		h->now = s->after;

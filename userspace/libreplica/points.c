@@ -263,7 +263,7 @@ static int gather_names(struct vr_store *st, struct names *n, unsigned int limit
 			break;
 		}
 		if (!n->before || s->before.last_seq + 1 < n->before)
-			n->err = vr_segment_controls(st, s, name_of_control, n, e);
+			n->err = vr_segment_controls(s, name_of_control, n, e);
 	}
 	add_marks(n, *low);
 	if (!n->err && n->nr)
@@ -608,7 +608,7 @@ static int find_name(struct vr_store *st, const char *name, struct vr_point *p, 
 	memset(p, 0, sizeof(*p));
 	/* The newest one is the one that is meant. */
 	for (unsigned int i = st->nr_segments; i-- > 0 && !err && !p->seq;)
-		err = vr_segment_controls(st, st->segments[i], match_control, &b, e);
+		err = vr_segment_controls(st->segments[i], match_control, &b, e);
 	for (unsigned int i = 0; i < st->super->nr_marks && !err; i++) {
 		const struct vr_mark *m = &st->super->marks[i];
 

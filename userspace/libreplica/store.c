@@ -442,7 +442,7 @@ static int scan_with_stretches(struct vr_store *st, struct vr_segment *s, bool n
 	memcpy(copy, st->history, sizeof(*copy));
 	err = vr_segment_scan(st, s, copy, newest, torn, e);
 	if (!err)
-		err = vr_segment_controls(st, s, load_control, &l, e);
+		err = vr_segment_controls(s, load_control, &l, e);
 	if (!err)
 		memcpy(st->history, copy, sizeof(*copy));
 	free(copy);
@@ -460,7 +460,7 @@ static int load_segment(struct vr_store *st, unsigned int i, bool *torn, struct 
 	if (next && in_a_run(st, s->id) && !vr_sum_load(st, s, NULL)) {
 		if (in_base)
 			return 0;
-		err = vr_segment_controls(st, s, load_control, &l, e);
+		err = vr_segment_controls(s, load_control, &l, e);
 		if (!err)
 			st->history->now = s->after;
 	} else if (in_base) {

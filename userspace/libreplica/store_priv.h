@@ -100,7 +100,7 @@ void vr_segment_note(struct vr_store *st, struct vr_segment *s, const struct vr_
 int vr_sum_write(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 int vr_sum_load(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 /* Calls @each with every control record of a segment, until it returns something else than 0. -EIO: they cannot be read. */
-int vr_segment_controls(struct vr_store *st, const struct vr_segment *s,
+int vr_segment_controls(const struct vr_segment *s,
 			int (*each)(void *arg, const struct vaio_rs_control *c, const void *payload), void *arg,
 			struct vr_err *e);
 /* The segment's table of batches is in memory, checked, until vr_segment_batches_done(). */

@@ -79,7 +79,7 @@ int vr_view_open(struct vr_store *st, uint64_t seq, struct vr_view **out, struct
 		memcpy(v->history, &st->super->base, sizeof(*v->history));
 		for (unsigned int i = 0; i < st->nr_segments && err == 0; i++)
 			if (st->segments[i]->after.last_seq > st->super->base.now.last_seq)
-				err = vr_segment_controls(st, st->segments[i], control_until, &u, e);
+				err = vr_segment_controls(st->segments[i], control_until, &u, e);
 		if (err > 0)
 			err = 0;
 	}
