@@ -18,6 +18,12 @@
 #define LOW_WATER	262144		/* bytes in the buffer below which a batch may follow */
 #define HIGH_WATER	(VAIO_RW_MAX_BATCH + (1U << 20))	/* above which nothing more is heard that wants an answer */
 
+/* What has to be sent of it. */
+static size_t waiting(const struct link_buffer *b)
+{
+	return b->len - b->sent;
+}
+
 /* --- operations ------------------------------------------------------------------------ */
 
 static struct io_uring_sqe *sqe_for(struct link *l, enum op op)
@@ -60,9 +66,9 @@ void link_flush(struct link *l)
 	if (l->sending)
 		return;
 	b = &l->out[!l->filling];
-	if (b->sent == b->len) {
+	if (!waiting(b)) {
 		b->len = b->sent = 0;
-		if (!l->out[l->filling].len)
+		if (!waiting(&l->out[l->filling]))
 			return;
 		l->filling = !l->filling;
 		b = &l->out[!l->filling];
@@ -70,7 +76,7 @@ void link_flush(struct link *l)
 	sqe = sqe_for(l, OP_SEND);
 	if (!sqe)
 		return;
-	io_uring_prep_send(sqe, l->fd, b->data + b->sent, b->len - b->sent, MSG_NOSIGNAL);
+	io_uring_prep_send(sqe, l->fd, b->data + b->sent, waiting(b), MSG_NOSIGNAL);
 	sqe->user_data = OP_SEND;
 	l->sending = true;
 	l->under_way++;
@@ -457,7 +463,7 @@ int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_er
 int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e)
 {
 	/* Who asks and takes no answers waits. */
-	while (l->state == LINK_UP && l->out[l->filling].len < HIGH_WATER) {
+	while (l->state == LINK_UP && waiting(&l->out[l->filling]) < HIGH_WATER) {
 		uint8_t *to = l->got < sizeof(l->header) ? (uint8_t *)&l->header + l->got :
 			      (uint8_t *)l->message + (l->got - sizeof(l->header));
 		ssize_t n = l->got < l->want ? gnutls_record_recv(l->tls, to, l->want - l->got) : 0;
@@ -498,7 +504,7 @@ int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e)
 /* The kernel encrypts from here on, if it can, once the handshake and HELLO are in the socket. */
 static void ask_kernel(struct link *l)
 {
-	if (l->kernel_asked || l->sending || l->out[l->filling].len || l->out[!l->filling].sent < l->out[!l->filling].len)
+	if (l->kernel_asked || l->sending || waiting(&l->out[0]) || waiting(&l->out[1]))
 		return;
 	l->kernel_asked = true;
 	l->kernel_sends = !ktls_send_begin(l->tls, l->fd);
@@ -532,8 +538,6 @@ int link_send(struct link *l, uint16_t type, const void *payload, size_t len, st
 
 	if (l->state != LINK_UP)
 		return vr_fail(e, -ENOTCONN, "there is no connection");
-	if (type == VAIO_RW_BATCH)
-		ask_kernel(l);
 	/* The header has no record of its own: what is small is one, and is read with one call. */
 	vr_message_header(&m.h, type, payload, len);
 	memcpy(m.payload, payload, with);
@@ -544,7 +548,31 @@ int link_send(struct link *l, uint16_t type, const void *payload, size_t len, st
 	return err;
 }
 
+/* The batch is sent from where it was made, if nothing waits before it. */
+int link_send_batch(struct link *l, struct vr_builder *builder, uint8_t *batch, size_t len, struct vr_err *e)
+{
+	struct link_buffer *b = &l->out[l->filling];
+	uint8_t *begin = batch - sizeof(struct vaio_rw_msg), *memory;
+
+	if (l->state == LINK_UP)
+		ask_kernel(l);
+	if (l->state != LINK_UP || !l->kernel_sends || waiting(b))
+		return link_send(l, VAIO_RW_BATCH, batch, len, e);
+	if (b->size < vr_builder_bytes(builder)) {
+		free(b->data);
+		memset(b, 0, sizeof(*b));
+	}
+	memory = vr_builder_exchange(builder, b->data);
+	if (!memory)
+		return vr_fail(e, -ENOMEM, "no memory");
+	vr_message_header((void *)begin, VAIO_RW_BATCH, batch, len);
+	*b = (struct link_buffer){ .data = memory, .len = (size_t)(batch + len - memory), .sent = (size_t)(begin - memory),
+				   .size = vr_builder_bytes(builder) };
+	l->said_ns = mono_ns();
+	return 0;
+}
+
 bool link_wants(const struct link *l)
 {
-	return l->state == LINK_UP && l->out[l->filling].len < LOW_WATER;
+	return l->state == LINK_UP && waiting(&l->out[l->filling]) < LOW_WATER;
 }

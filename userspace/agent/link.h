@@ -26,7 +26,7 @@ enum link_state {
 
 struct link_buffer {
 	uint8_t *data;
-	size_t len, size, sent;
+	size_t len, size, sent;	/* what is before @sent need not be anything */
 };
 
 struct link {
@@ -86,6 +86,9 @@ int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e);
 
 /* Puts a message into the buffer. */
 int link_send(struct link *l, uint16_t type, const void *payload, size_t len, struct vr_err *e);
+
+/* The same of the @len bytes of a @batch that @builder has finished; it has other memory afterwards. */
+int link_send_batch(struct link *l, struct vr_builder *builder, uint8_t *batch, size_t len, struct vr_err *e);
 
 /* Is there little in the buffer, so that a batch may follow? */
 bool link_wants(const struct link *l);

@@ -502,7 +502,7 @@ static bool may_send(struct worker *w)
 
 static int send_batch(struct worker *w, struct vr_err *e)
 {
-	const void *batch;
+	void *batch;
 	size_t len;
 	int n = fill_batch(w, e);
 
@@ -517,7 +517,7 @@ static int send_batch(struct worker *w, struct vr_err *e)
 	w->in_flight += len;
 	w->sent_bytes += len;
 	w->tokens -= len;
-	n = link_send(&w->link, VAIO_RW_BATCH, batch, len, e);
+	n = link_send_batch(&w->link, w->builder, batch, len, e);
 	return n < 0 ? n : 1;
 }
 

@@ -70,7 +70,18 @@ void vr_builder_free(struct vr_builder *b);
 int vr_builder_add(struct vr_builder *b, uint64_t seq, uint64_t generation, const struct vaio_rw_record *r,
 		   const uint8_t vm[VAIO_RW_ID_LEN], const void *payload, uint32_t payload_len);
 
-/* Ends the batch: its bytes, the builder's until the next add; *@len 0 when there are no records. */
-const void *vr_builder_finish(struct vr_builder *b, size_t *len);
+/*
+ * Ends the batch: its bytes, the builder's until the next add; *@len 0 when there are no records. In front of them there
+ * is room for a struct vaio_rw_msg.
+ */
+void *vr_builder_finish(struct vr_builder *b, size_t *len);
+
+/*
+ * Takes the memory that a finished batch lies in away from the builder, to be freed with free(): vr_builder_bytes() of it.
+ * The builder goes on in @spare, at least as many bytes that become its own, or, when that is NULL, in new ones. NULL: no
+ * memory for them, nothing was done.
+ */
+void *vr_builder_exchange(struct vr_builder *b, void *spare);
+size_t vr_builder_bytes(const struct vr_builder *b);
 
 #endif /* LIBREPLICA_BATCH_H */

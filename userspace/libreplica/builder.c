@@ -20,8 +20,8 @@ struct open_frame {
 	size_t len, size;
 };
 
-/* Frames begin here in a batch that is being made; what comes before them is put in front when it is finished. */
-#define FRONT	(sizeof(struct vaio_rw_batch) + VAIO_RW_MAX_RECORDS * sizeof(struct vaio_rw_record))
+/* Frames begin here in the memory of a batch; what comes before them is put there when it is finished. */
+#define FRONT	(sizeof(struct vaio_rw_msg) + sizeof(struct vaio_rw_batch) + VAIO_RW_MAX_RECORDS * sizeof(struct vaio_rw_record))
 
 struct vr_builder {
 	uint8_t group[VAIO_RW_ID_LEN];
@@ -34,9 +34,18 @@ struct vr_builder {
 	struct vaio_rw_record *records;
 	unsigned int nr_records, nr_frames;
 	struct open_frame frames[VAIO_RW_MAX_FRAMES];
-	uint8_t *out;
+	uint8_t *out;		/* vr_builder_bytes() */
 	bool finished;
 };
+
+size_t vr_builder_bytes(const struct vr_builder *b)
+{
+	/* A record that is larger than the limit is a batch of its own. */
+	size_t largest = VAIO_RW_MAX_RAW + sizeof(struct vaio_rw_batch) + sizeof(struct vaio_rw_record) +
+			 sizeof(struct vaio_rw_frame) + 16;
+
+	return FRONT + (b->limit > largest ? b->limit : largest);
+}
 
 struct vr_builder *vr_builder_new(const uint8_t group[VAIO_RW_ID_LEN], size_t limit, int level)
 {
@@ -49,7 +58,7 @@ struct vr_builder *vr_builder_new(const uint8_t group[VAIO_RW_ID_LEN], size_t li
 	b->level = level;
 	b->worst = sizeof(struct vaio_rw_batch);
 	b->records = calloc(VAIO_RW_MAX_RECORDS, sizeof(*b->records));
-	b->out = malloc(FRONT + VAIO_RW_MAX_BATCH);
+	b->out = malloc(vr_builder_bytes(b));
 	b->zstd = ZSTD_createCCtx();
 	if (!b->records || !b->out || !b->zstd) {
 		vr_builder_free(b);
@@ -200,7 +209,7 @@ static size_t put_frame(struct vr_builder *b, const struct open_frame *f, uint8_
 	return sizeof(*h) + pad8(stored);
 }
 
-const void *vr_builder_finish(struct vr_builder *b, size_t *len)
+void *vr_builder_finish(struct vr_builder *b, size_t *len)
 {
 	size_t records = b->nr_records * sizeof(*b->records);
 	uint8_t *end = b->out + FRONT, *begin = end - records - sizeof(struct vaio_rw_batch);
@@ -224,4 +233,16 @@ const void *vr_builder_finish(struct vr_builder *b, size_t *len)
 	*len = (size_t)(end - begin);
 	b->finished = true;
 	return begin;
+}
+
+void *vr_builder_exchange(struct vr_builder *b, void *spare)
+{
+	void *old = b->out;
+
+	if (!spare)
+		spare = malloc(vr_builder_bytes(b));
+	if (!spare)
+		return NULL;
+	b->out = spare;
+	return old;
 }
