@@ -17,12 +17,16 @@ struct vr_file;
 
 #define VR_O_WRITE	1	/* else for reading only */
 #define VR_O_CREATE	2	/* must not be there yet; implies writing */
+#define VR_O_DIRECT	4	/* write_direct() will be called */
+#define VR_DIRECT	512U
 
 struct vr_io_ops {
 	int (*open)(struct vr_io *io, const char *path, int flags, struct vr_file **f);
 	void (*close)(struct vr_file *f);
 	int (*read)(struct vr_file *f, void *buf, size_t len, uint64_t offset);	/* -ENODATA beyond the end */
 	int (*write)(struct vr_file *f, const void *buf, size_t len, uint64_t offset);
+	/* The same past the page cache, where that can be. All three are multiples of VR_DIRECT. */
+	int (*write_direct)(struct vr_file *f, const void *buf, size_t len, uint64_t offset);
 	int (*sync)(struct vr_file *f);
 	int64_t (*size)(struct vr_file *f);
 	int64_t (*used)(struct vr_file *f);			/* bytes of storage */

@@ -23,6 +23,7 @@ struct dir_io {
 struct dir_file {
 	struct vr_file file;
 	int fd;
+	int direct;		/* the same file without the page cache, -1: there is none */
 };
 
 static int dir_of(struct vr_io *io)
@@ -33,6 +34,20 @@ static int dir_of(struct vr_io *io)
 static int fd_of(struct vr_file *f)
 {
 	return ((struct dir_file *)f)->fd;
+}
+
+/*
+ * The file once more, with O_DIRECT. Only where the filesystem says how it wants that: others take it and go through the
+ * page cache all the same, or refuse each write.
+ */
+static int open_direct(int dir, const char *path, int fd)
+{
+	struct statx s;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &s) || !(s.stx_mask & STATX_DIOALIGN) || !s.stx_dio_mem_align ||
+	    s.stx_dio_mem_align > VR_DIRECT || !s.stx_dio_offset_align || s.stx_dio_offset_align > VR_DIRECT)
+		return -1;
+	return openat(dir, path, O_CLOEXEC | O_NOFOLLOW | O_RDWR | O_DIRECT);
 }
 
 static int file_open(struct vr_io *io, const char *path, int flags, struct vr_file **out)
@@ -49,13 +64,18 @@ static int file_open(struct vr_io *io, const char *path, int flags, struct vr_fi
 		free(f);
 		return -errno;
 	}
+	f->direct = flags & VR_O_DIRECT ? open_direct(dir_of(io), path, f->fd) : -1;
 	*out = &f->file;
 	return 0;
 }
 
 static void file_close(struct vr_file *f)
 {
-	close(fd_of(f));
+	struct dir_file *d = (struct dir_file *)f;
+
+	close(d->fd);
+	if (d->direct >= 0)
+		close(d->direct);
 	free(f);
 }
 
@@ -77,12 +97,12 @@ static int file_read(struct vr_file *f, void *buf, size_t len, uint64_t offset)
 	return 0;
 }
 
-static int file_write(struct vr_file *f, const void *buf, size_t len, uint64_t offset)
+static int write_all(int fd, const void *buf, size_t len, uint64_t offset)
 {
 	const char *p = buf;
 
 	while (len) {
-		ssize_t n = pwrite(fd_of(f), p, len, (off_t)offset);
+		ssize_t n = pwrite(fd, p, len, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -95,6 +115,20 @@ static int file_write(struct vr_file *f, const void *buf, size_t len, uint64_t o
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+static int file_write(struct vr_file *f, const void *buf, size_t len, uint64_t offset)
+{
+	return write_all(fd_of(f), buf, len, offset);
+}
+
+static int file_write_direct(struct vr_file *f, const void *buf, size_t len, uint64_t offset)
+{
+	int fd = ((struct dir_file *)f)->direct;
+	int err = fd >= 0 ? write_all(fd, buf, len, offset) : -EINVAL;
+
+	/* The filesystem cannot, or said that it could: what is written twice is the same. */
+	return err == -EINVAL ? file_write(f, buf, len, offset) : err;
 }
 
 static int file_sync(struct vr_file *f)
@@ -237,7 +271,7 @@ static void dir_free(struct vr_io *io)
 }
 
 static const struct vr_io_ops dir_ops = {
-	.open = file_open, .close = file_close, .read = file_read, .write = file_write, .sync = file_sync,
+	.open = file_open, .close = file_close, .read = file_read, .write = file_write, .write_direct = file_write_direct, .sync = file_sync,
 	.size = file_size, .used = file_used, .truncate = file_truncate, .allocate = file_allocate, .punch = file_punch,
 	.lock = file_lock,
 	.mkdir = dir_mkdir, .rename = dir_rename, .remove = dir_remove, .sync_dir = dir_sync, .list = dir_list,

@@ -84,7 +84,7 @@ int vr_segment_create(struct vr_store *st, uint64_t id, const struct vr_state *b
 	h.created_ns = htole64(io->ops->now_ns(io));
 	vr_state_encode(before, &h.before);
 	h.crc = htole32(vr_crc32c(0, (char *)&h + 8, sizeof(h) - 8));
-	err = io->ops->open(io, name, VR_O_CREATE, &s->file);
+	err = io->ops->open(io, name, VR_O_CREATE | VR_O_DIRECT, &s->file);
 	if (!err) {
 		err = io->ops->write(s->file, &h, sizeof(h), 0);
 		if (!err)

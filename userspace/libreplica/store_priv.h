@@ -16,7 +16,7 @@ struct vr_segment {
 	uint64_t id;
 	uint64_t first_seq;		/* 0: no record yet */
 	uint64_t length;		/* bytes that are right */
-	uint64_t prepared;		/* writer's: zeroes follow up to here, so that writing over them makes the file no longer */
+	uint64_t prepared;		/* writer's: after the last batch there are zeroes up to here; 0: there are none */
 	uint64_t min_time, max_time;
 	struct vr_state before, after;
 	struct vr_file *file;		/* for writing when it is the newest and the store is open so */
@@ -111,9 +111,14 @@ int vr_segment_batch(struct vr_store *st, struct vr_segment *s, unsigned int i, 
 		     struct vr_err *e);
 int vr_segment_open(struct vr_store *st, struct vr_segment *s, struct vr_err *e);
 
-/* store.c */
-/* Takes a batch in every state of a failover. */
+/* append.c: takes a batch in every state of a failover. */
 int vr_store_append_own(struct vr_store *st, const void *buf, size_t len, struct vr_err *e);
+
+/* store.c */
+/* Puts a segment at the end of the list: -ENOMEM. With the lock. */
+int vr_segment_add(struct vr_store *st, struct vr_segment *s);
+/* Bytes that records may take now. With the lock. */
+uint64_t vr_store_room(const struct vr_store *st, uint64_t *avail, uint64_t *reserve);
 /* Takes a history past a control record of a summary. */
 int vr_history_control(struct vr_history *h, const struct vaio_rs_control *c, const void *payload, struct vr_err *e);
 uint64_t vr_journal_bytes(const struct vr_store *st);

@@ -265,7 +265,7 @@ static int append(struct group *g, const struct queued *q, struct vr_err *e)
 {
 	int err;
 
-	while ((err = vr_store_append(g->st, q->data, q->len, e)) == -EAGAIN && !stopping) {
+	while ((err = vr_store_append_there(g->st, q->data, q->len, e)) == -EAGAIN && !stopping) {
 		pthread_mutex_lock(&g->lock);
 		pthread_cond_signal(&g->upkeep);
 		wait_change(g, 100);

@@ -22,6 +22,12 @@ uint64_t memory_share(void)
 	return share < GROUP_LEAST ? GROUP_LEAST : share;
 }
 
+/* Of a batch, with what is around it. */
+static size_t bytes_of(size_t len)
+{
+	return sizeof(struct queued) + len + 1024;
+}
+
 /* With the lock. */
 static bool fits(const struct group *g, size_t len, uint64_t share)
 {
@@ -31,7 +37,7 @@ static bool fits(const struct group *g, size_t len, uint64_t share)
 
 struct queued *memory_take(struct group *g, size_t len, bool (*wait)(void *arg), void *arg)
 {
-	size_t whole = sizeof(struct queued) + len;
+	size_t whole = bytes_of(len);
 	bool there = false;
 	struct queued *q;
 
@@ -54,14 +60,35 @@ struct queued *memory_take(struct group *g, size_t len, bool (*wait)(void *arg),
 	} while (!there && wait(arg));
 	if (!there)
 		return NULL;
-	q = malloc(whole);
-	if (!q) {
+	q = calloc(1, sizeof(*q));
+	if (q) {
+		void *batch;
+
+		q->owner = g;
+		q->len = len;
+		q->memory = vr_append_memory(len, &batch);
+		q->data = batch;
+	}
+	if (!q || !q->memory) {
+		free(q);
 		memory_give(g, whole);
 		return NULL;
 	}
-	q->next = NULL;
-	q->owner = g;
-	q->len = len;
+	return q;
+}
+
+struct queued *queued_new(size_t len)
+{
+	struct queued *q = calloc(1, sizeof(*q));
+
+	if (q) {
+		q->len = len;
+		q->memory = q->data = calloc(1, len);
+	}
+	if (!q || !q->memory) {
+		free(q);
+		return NULL;
+	}
 	return q;
 }
 
@@ -86,7 +113,10 @@ uint64_t memory_used(struct group *g)
 
 void queued_free(struct queued *q)
 {
-	if (q && q->owner)
-		memory_give(q->owner, sizeof(*q) + q->len);
+	if (!q)
+		return;
+	if (q->owner)
+		memory_give(q->owner, bytes_of(q->len));
+	free(q->memory);
 	free(q);
 }

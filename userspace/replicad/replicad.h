@@ -80,7 +80,8 @@ struct queued {
 	struct queued *next;
 	struct group *owner;		/* whose memory it is, see memory.c; NULL: no batch */
 	size_t len;
-	uint64_t data[];
+	void *memory;
+	uint64_t *data;
 };
 
 struct group {
@@ -155,6 +156,8 @@ uint64_t wall_ns(void);
 
 /* What a group may have in memory of its batches, bytes. */
 uint64_t memory_share(void);
+/* A place for a message of @len bytes that is no batch. NULL: malloc() failed. */
+struct queued *queued_new(size_t len);
 /*
  * A place for a batch of @len bytes. Waits until there is memory, as long as @wait, called about each second, returns true.
  * NULL: it did not, or malloc() failed.

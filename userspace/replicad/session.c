@@ -229,12 +229,11 @@ static int receive_message(struct session *s, uint16_t *type, struct queued **q,
 		session_end(s, VAIO_RW_END_PROTOCOL, "a message that only a replica sends");
 		return -1;
 	}
-	*q = *type == VAIO_RW_BATCH ? take_memory(s, len) : calloc(1, sizeof(**q) + len);
+	*q = *type == VAIO_RW_BATCH ? take_memory(s, len) : queued_new(len);
 	if (!*q) {
 		session_end(s, stopping ? VAIO_RW_END_DONE : VAIO_RW_END_FAILED, stopping ? "vaio-replicad stops" : "no memory");
 		return -1;
 	}
-	(*q)->len = len;
 	rc = receive(s, (*q)->data, len);
 	if (rc > 0 && vr_message_check(&h, (*q)->data, len, e)) {
 		session_end(s, VAIO_RW_END_PROTOCOL, e->text);
