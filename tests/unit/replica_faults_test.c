@@ -615,6 +615,48 @@ static void test_index_memory(void **state)
 	end();
 }
 
+/* Gaps and resyncs have their bound in memory: the oldest points go, and what is new is taken. */
+static void test_many_gaps(void **state)
+{
+	const struct vr_options o = { .write = true, .segment_bytes = 64 << 10, .reserve_bytes = 64 << 10, .merge = 8,
+				      .stretches = 40 };
+	struct vaio_rw_gap g = { .reason = htole32(VAIO_RW_GAP_FULL) };
+	unsigned int waits = 0;
+	const void *batch;
+	bool more;
+	size_t len;
+
+	(void)state;
+	begin(1);
+	vr_store_close(st);
+	ok(vr_store_open(&fs->io, &o, &st, &why));
+	for (unsigned int i = 0; i < 300; i++) {
+		int err;
+
+		if (i & 1) {
+			assert_false(model_group(&m, VAIO_RW_R_RESYNC_END, NULL, 0, NULL));
+			for (int j = 0; j < 8; j++)
+				assert_int_equal(model_block(&m), 0);
+		} else {
+			m.next_seq += 10;
+			assert_false(model_group(&m, VAIO_RW_R_GAP, &g, sizeof(g), NULL));
+		}
+		batch = vr_builder_finish(m.builder, &len);
+		while ((err = vr_store_append(st, batch, len, &why)) == -ENOSPC) {
+			waits++;
+			assert_non_null(strstr(why.text, "the most that there may be are 40"));
+			ok(vr_store_maintain(st, true, &more, &why));
+			assert_true(more);
+		}
+		ok(err);
+		ok(vr_store_commit(st, &why));
+		assert_true(st->nr_stretches <= 40);
+	}
+	assert_true(waits > 3);
+	ok(model_check(st, &m, model_last(&m), &why));
+	end();
+}
+
 /* --- words ------------------------------------------------------------------------------------------------ */
 
 /* A name that the superblock may not hold is refused, and does not make the store unreadable. */
@@ -1041,6 +1083,7 @@ int main(void)
 		cmocka_unit_test(test_grow),
 		cmocka_unit_test(test_index_bomb),
 		cmocka_unit_test(test_index_memory),
+		cmocka_unit_test(test_many_gaps),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
 		cmocka_unit_test(test_held_twice),

@@ -11,7 +11,7 @@
 #include "store_priv.h"
 
 #define MAX_ENTRIES	(1U << 18)	/* of the index in memory: a segment is closed at so many */
-#define MAX_CONTROLS	(8U << 20)	/* likewise, bytes of its control records */
+#define MAX_CONTROLS	(2U << 20)	/* likewise, bytes of its control records */
 #define AHEAD		(256U << 10)	/* bytes of zeroes that are written ahead of small batches */
 #define SMALL_BATCH	(32U << 10)
 
@@ -46,6 +46,23 @@ static int count_entries(const struct vr_batch *b, uint64_t *nr, struct vr_err *
 	if (*nr > VAIO_RW_MAX_CELLS)
 		return vr_fail(e, -EPROTO, "batch: its ranges touch more than %u cells", VAIO_RW_MAX_CELLS);
 	return 0;
+}
+
+/* What begins or ends a gap or a resync is remembered; when that is too much the oldest points go, as for bytes. */
+static int check_stretches(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
+{
+	unsigned int more = 0;
+
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		uint16_t type = le16toh(b->records[i].type);
+
+		more += type == VAIO_RW_R_GAP || type == VAIO_RW_R_RESYNC_BEGIN || type == VAIO_RW_R_RESYNC_END;
+	}
+	if (!more || st->nr_stretches + more <= st->o.stretches)
+		return 0;
+	need_space(st, b->length, 0, false, NULL);
+	return vr_fail(e, -ENOSPC, "gaps and resyncs cut the history into %u parts, the most that there may be are %u",
+		       st->nr_stretches, st->o.stretches);
 }
 
 /* A resync must fit beside the last good point. */
@@ -295,6 +312,8 @@ static int append(struct vr_store *st, uint8_t *batch, size_t len, bool own, str
 		err = count_entries(b, &entries, e);
 	if (!err && !own)
 		err = check_space(st, b, entries, e);
+	if (!err && !own)
+		err = check_stretches(st, b, e);
 	if (!err)
 		err = pin_checkpoints(st, b, e);
 	if (err)

@@ -13,6 +13,7 @@
 #include "store_priv.h"
 
 #define DEFAULT_SEGMENT	(256ULL << 20)
+#define MAX_STRETCHES	(1U << 16)	/* that the history is cut into */
 #define INDEX_BYTES	(64U << 20)	/* of indexes in memory, above which no further segment is begun */
 
 /* --- the superblock ----------------------------------------------------------------- */
@@ -631,6 +632,8 @@ int vr_store_open(struct vr_io *io, const struct vr_options *o, struct vr_store 
 		st->o = *o;
 		if (!st->o.segment_bytes || st->o.segment_bytes > VAIO_RS_MAX_SEGMENT / 2)
 			st->o.segment_bytes = DEFAULT_SEGMENT;
+		if (!st->o.stretches)
+			st->o.stretches = MAX_STRETCHES;
 		if (!st->o.index_bytes)
 			st->o.index_bytes = INDEX_BYTES;
 		if (st->o.merge < 2)

@@ -33,6 +33,7 @@ struct vr_options {
 	uint64_t reserve_bytes;	/* kept free for apply and prune; 0: 5 % of the filesystem, 1 GiB at least */
 	unsigned int merge;	/* runs of one size that are merged; 0: 8 */
 	uint64_t index_bytes;	/* of indexes that are in memory until upkeep writes them; 0: 64 MiB */
+	unsigned int stretches;	/* that gaps and resyncs cut the history into, at most; 0: 65,536 */
 };
 
 /* An empty store in the folder of @io. */
