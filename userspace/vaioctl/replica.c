@@ -274,7 +274,8 @@ const char *replica_span(uint64_t ns, char *buf, size_t size)
 	uint64_t s = ns / SECOND;
 
 	if (s < 60)
-		snprintf(buf, size, "%.3gs", (double)ns / (double)SECOND);
+		/* whole milliseconds */
+		snprintf(buf, size, "%.3gs", (double)((ns + 500000) / 1000000) / 1000);
 	else if (s < 3600)
 		snprintf(buf, size, "%" PRIu64 "m%02" PRIu64 "s", s / 60, s % 60);
 	else if (s < 48 * 3600)
