@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../libreplica/report.h"
 #include "../libvaio/units.h"
@@ -197,12 +198,19 @@ void replica_complete_groups(void)
 
 void replica_table(FILE *f)
 {
-	json_t *j[2] = { replica_ask_quietly(REPLICAD_SOCKET, json_pack("{s:s}", "do", "list")),
-			 replica_ask_quietly(AGENT_SOCKET, json_pack("{s:s}", "do", "status")) }, *g;
+	static const struct { const char *name, *path, *what; } ends[] = {
+		{ "vaio-replicad", REPLICAD_SOCKET, "list" }, { "vaio-agent", AGENT_SOCKET, "status" },
+	};
+	json_t *j[2], *g;
 	bool first = true;
 	size_t i;
 
+	for (int end = 0; end < 2; end++)
+		j[end] = replica_ask_quietly(ends[end].path, json_pack("{s:s}", "do", ends[end].what));
 	for (int end = 0; end < 2; end++) {
+		/* Its groups are not gone because it hangs. */
+		if (!j[end] && !access(ends[end].path, F_OK))
+			fprintf(f, "\n%s does not answer on %s\n", ends[end].name, ends[end].path);
 		json_array_foreach(json_object_get(j[end], "groups"), i, g) {
 			if (end)
 				from_agent(g);
