@@ -24,6 +24,7 @@ end_write() { wait_for 60 test -s "$WORK/put.status" && return "$(<"$WORK/put.st
 
 # an agent that knows nothing of the one before: until it has begun with both disks, the group tracks
 agent_anew() {
+	local ups
 	ups=$(grep -c 'MEMBER . up' "$WORK/agent")
 	rm -f "$COPIES/state"
 	agent_start "$@"

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "unit.h"
+#include "dice.h"
 #include "../../userspace/agent/link.h"
 
 #define MESSAGES	400
@@ -20,19 +20,11 @@ static struct io_uring uring;
 static struct vr_builder *builder;
 static struct vr_err why;
 static int peer;
-static uint64_t rnd, next_seq;
+static uint64_t next_seq;
 
 /* What was sent, and is looked for at the other end. */
 static struct { uint16_t type; uint32_t crc; size_t len; } sent[MESSAGES];
 static unsigned int nr_sent;
-
-static uint64_t dice(uint64_t n)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return rnd % n;
-}
 
 static void connect_it(void)
 {
@@ -228,9 +220,7 @@ int main(void)
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_ends),
 	};
-	const char *seed = getenv("VAIO_SEED");
 
-	rnd = seed ? strtoull(seed, NULL, 10) | 1 : (uint64_t)time(NULL) | 1;
-	printf("# seed %llu\n", (unsigned long long)rnd);
+	dice_begin();
 	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -5,24 +5,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "unit.h"
+#include "dice.h"
 #include "../../userspace/libreplica/io.h"
 
 #define SIZE	(1U << 20)
 
-static uint64_t rnd;
 static uint8_t model[2 * SIZE], got[2 * SIZE];
 static uint8_t from[SIZE + 4096] __attribute__((aligned(4096)));
-
-static uint64_t dice(uint64_t n)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return rnd % n;
-}
 
 static void fill(uint8_t *p, size_t len)
 {
@@ -184,9 +175,7 @@ int main(void)
 		cmocka_unit_test(test_any_writes),
 		cmocka_unit_test(test_reader_beside),
 	};
-	const char *seed = getenv("VAIO_SEED");
 
-	rnd = seed ? strtoull(seed, NULL, 10) | 1 : (uint64_t)time(NULL) | 1;
-	printf("# seed %llu\n", (unsigned long long)rnd);
+	dice_begin();
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

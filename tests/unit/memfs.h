@@ -430,8 +430,8 @@ static int mem_random(struct vr_io *io, void *buf, size_t len)
 static void mem_free(struct vr_io *io) { (void)io; }	/* a store that is closed leaves the storage */
 
 static const struct vr_io_ops mem_ops = {
-	.open = mem_open, .close = mem_close, .read = mem_read, .write = mem_write, .write_direct = mem_write, .sync = mem_sync, .size = mem_size,
-	.used = mem_size, .truncate = mem_truncate, .allocate = mem_allocate, .punch = mem_punch,
+	.open = mem_open, .close = mem_close, .read = mem_read, .write = mem_write, .write_direct = mem_write,
+	.sync = mem_sync, .size = mem_size, .used = mem_size, .truncate = mem_truncate, .allocate = mem_allocate, .punch = mem_punch,
 	.lock = mem_lock, .mkdir = mem_mkdir, .rename = mem_rename, .remove = mem_remove,
 	.sync_dir = mem_sync_dir, .list = mem_list, .space = mem_space, .now_ns = mem_now, .random = mem_random,
 	.free = mem_free,

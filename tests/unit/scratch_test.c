@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Writes that stay aside, against a model: any offsets, zeroes, an end of room, reopening, a stop without a sync. */
 #include <errno.h>
-#include <time.h>
 
 #include "unit.h"
+#include "dice.h"
 #include "../../userspace/libreplica/libreplica.h"
 
 #define SIZE	(300U * 1024 + 512)	/* the last block is short */
 #define BLOCKS	((SIZE + 4095) / 4096)
 
 static struct vr_err why;
-static uint64_t rnd;
 static uint8_t below_bytes[SIZE];
-
-static uint64_t dice(uint64_t n)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return rnd % n;
-}
 
 static int below(void *arg, void *buf, size_t len, uint64_t offset, struct vr_err *e)
 {
@@ -184,12 +175,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random), cmocka_unit_test(test_room), cmocka_unit_test(test_refused),
 	};
-	const char *text = getenv("VAIO_SEED");
-	uint64_t seed = text && *text ? strtoull(text, NULL, 10) : (uint64_t)getpid() * 7919 + (uint64_t)time(NULL);
 
-	rnd = seed * 2654435761u | 1;
+	dice_begin();
 	for (unsigned int i = 0; i < SIZE; i++)
 		below_bytes[i] = (uint8_t)dice(256);
-	print_message("# seed %llu\n", (unsigned long long)seed);
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -51,18 +51,21 @@ static int count_entries(const struct vr_batch *b, uint64_t *nr, struct vr_err *
 /* What begins or ends a gap or a resync is remembered; when that is too much the oldest points go, as for bytes. */
 static int check_stretches(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
-	unsigned int more = 0;
+	unsigned int more = 0, have;
 
 	for (unsigned int i = 0; i < b->nr_records; i++) {
 		uint16_t type = le16toh(b->records[i].type);
 
 		more += type == VAIO_RW_R_GAP || type == VAIO_RW_R_RESYNC_BEGIN || type == VAIO_RW_R_RESYNC_END;
 	}
-	if (!more || st->nr_stretches + more <= st->o.stretches)
+	pthread_mutex_lock(&st->lock);
+	have = st->nr_stretches;
+	pthread_mutex_unlock(&st->lock);
+	if (!more || have + more <= st->o.stretches)
 		return 0;
 	need_space(st, b->length, 0, false, NULL);
 	return vr_fail(e, -ENOSPC, "gaps and resyncs cut the history into %u parts, the most that there may be are %u",
-		       st->nr_stretches, st->o.stretches);
+		       have, st->o.stretches);
 }
 
 /* A resync must fit beside the last good point. */
@@ -112,7 +115,7 @@ static int cut_zeroes(struct vr_store *st, struct vr_segment *s, uint64_t end)
 static void prepare_ahead(struct vr_store *st, struct vr_segment *s, size_t len, uint64_t end)
 {
 	static const uint8_t zeroes[65536];
-	uint64_t to = (end + AHEAD < st->o.segment_bytes ? end + AHEAD : st->o.segment_bytes) & ~(uint64_t)(VR_DIRECT - 1);
+	uint64_t to = end + AHEAD < st->o.segment_bytes ? end + AHEAD : st->o.segment_bytes;
 	int err = 0;
 
 	if (end < s->prepared)

@@ -49,7 +49,8 @@ void vr_store_close(struct vr_store *st);
 int vr_store_append(struct vr_store *st, const void *buf, size_t len, struct vr_err *e);
 
 /*
- * The same without a copy in memory: a batch that was put into memory made for it, at *@batch, is written from there. The memory is the caller's, for free(), and what is in it stays. NULL: there is none.
+ * The same without a copy in memory: a batch that was put into memory made for it, at *@batch, is written from there. The
+ * memory is the caller's, for free(), and what is in it stays. NULL: there is none.
  */
 void *vr_append_memory(size_t len, void **batch);
 int vr_store_append_there(struct vr_store *st, void *batch, size_t len, struct vr_err *e);

@@ -60,30 +60,24 @@ struct queued *memory_take(struct group *g, size_t len, bool (*wait)(void *arg),
 	} while (!there && wait(arg));
 	if (!there)
 		return NULL;
-	q = calloc(1, sizeof(*q));
-	if (q) {
-		void *batch;
-
-		q->owner = g;
-		q->len = len;
-		q->memory = vr_append_memory(len, &batch);
-		q->data = batch;
-	}
-	if (!q || !q->memory) {
-		free(q);
+	q = queued_new(len);
+	if (!q) {
 		memory_give(g, whole);
 		return NULL;
 	}
+	q->owner = g;
 	return q;
 }
 
 struct queued *queued_new(size_t len)
 {
 	struct queued *q = calloc(1, sizeof(*q));
+	void *data = NULL;
 
 	if (q) {
 		q->len = len;
-		q->memory = q->data = calloc(1, len);
+		q->memory = vr_append_memory(len, &data);
+		q->data = data;
 	}
 	if (!q || !q->memory) {
 		free(q);

@@ -156,10 +156,10 @@ uint64_t wall_ns(void);
 
 /* What a group may have in memory of its batches, bytes. */
 uint64_t memory_share(void);
-/* A place for a message of @len bytes that is no batch. NULL: malloc() failed. */
+/* A place for a message of @len bytes, not counted. NULL: there is no memory. */
 struct queued *queued_new(size_t len);
 /*
- * A place for a batch of @len bytes. Waits until there is memory, as long as @wait, called about each second, returns true.
+ * The same for a batch, counted. Waits until there is memory, as long as @wait, called about each second, returns true.
  * NULL: it did not, or malloc() failed.
  */
 struct queued *memory_take(struct group *g, size_t len, bool (*wait)(void *arg), void *arg);

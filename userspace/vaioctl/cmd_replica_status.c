@@ -182,36 +182,42 @@ int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, co
 	return VAIO_OK;
 }
 
+/* Who is asked for groups where nobody said whom to ask: the daemons of this host, the agent last. */
+static const struct { const char *name, *path, *what; } ends[] = {
+	{ "vaio-replicad", REPLICAD_SOCKET, "list" }, { "vaio-agent", AGENT_SOCKET, "status" },
+};
+
+static json_t *ask_end(int end)
+{
+	return replica_ask_quietly(ends[end].path, json_pack("{s:s}", "do", ends[end].what));
+}
+
 void replica_complete_groups(void)
 {
-	json_t *j[2] = { replica_ask_quietly(REPLICAD_SOCKET, json_pack("{s:s}", "do", "list")),
-			 replica_ask_quietly(AGENT_SOCKET, json_pack("{s:s}", "do", "status")) }, *g;
+	json_t *j, *g;
 	size_t i;
 
 	for (int end = 0; end < 2; end++) {
-		json_array_foreach(json_object_get(j[end], "groups"), i, g)
+		j = ask_end(end);
+		json_array_foreach(json_object_get(j, "groups"), i, g)
 			if (replica_text(g, "name")[0])
 				puts(replica_text(g, "name"));
-		json_decref(j[end]);
+		json_decref(j);
 	}
 }
 
 void replica_table(FILE *f)
 {
-	static const struct { const char *name, *path, *what; } ends[] = {
-		{ "vaio-replicad", REPLICAD_SOCKET, "list" }, { "vaio-agent", AGENT_SOCKET, "status" },
-	};
-	json_t *j[2], *g;
 	bool first = true;
+	json_t *j, *g;
 	size_t i;
 
-	for (int end = 0; end < 2; end++)
-		j[end] = replica_ask_quietly(ends[end].path, json_pack("{s:s}", "do", ends[end].what));
 	for (int end = 0; end < 2; end++) {
+		j = ask_end(end);
 		/* Its groups are not gone because it hangs. */
-		if (!j[end] && !access(ends[end].path, F_OK))
+		if (!j && !access(ends[end].path, F_OK))
 			fprintf(f, "\n%s does not answer on %s\n", ends[end].name, ends[end].path);
-		json_array_foreach(json_object_get(j[end], "groups"), i, g) {
+		json_array_foreach(json_object_get(j, "groups"), i, g) {
 			if (end)
 				from_agent(g);
 			else
@@ -223,7 +229,7 @@ void replica_table(FILE *f)
 			first = false;
 			list_line(f, g);
 		}
-		json_decref(j[end]);
+		json_decref(j);
 	}
 }
 
