@@ -55,7 +55,8 @@ rounds=$(scaled 30)
 lost=0 behind=0 wide=0
 how=(stall:60s,track stall:60s,track track)
 mode=full
-for ((round = 0; round < rounds; round++)); do
+# A cut after which nothing is missing is one of a flush that came by itself; a few more then.
+for ((round = 0; round < rounds || (lost == 0 && round < rounds + 12); round++)); do
 	what="round $round"
 	disk_on "${how[round % 3]}" || break
 	agent_start --mode $mode
@@ -83,10 +84,11 @@ for ((round = 0; round < rounds; round++)); do
 	if ! cmp -s -n $((MIB << 20)) "$image" "$COPIES/$uuid"; then
 		[[ $((round % 3)) == 0 ]] && lost=$((lost + 1)) || behind=$((behind + 1))
 	fi
+	what=
 done
 disk_on track && agent_start --mode $mode && wait_for 300 caught_up
-is 'after each power cut the disk and its copy become equal' "$round" "$rounds"
-[[ $round == "$rounds" ]] || note "$what"$'\n'"$(vaioctl group show g; tail -n 5 "$WORK/agent")"
+is 'after each power cut the disk and its copy become equal' "$what" ''
+[[ -z $what ]] || note "$what"$'\n'"$(vaioctl group show g; tail -n 5 "$WORK/agent")"
 check 'after the last one too' equal
 check 'cuts took from the disk what the replica had' test $lost -gt 0
 check 'and others left the copy behind' test $behind -gt 0

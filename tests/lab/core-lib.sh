@@ -45,6 +45,14 @@ reload() { dmsetup load "$1" --table "$2" && dmsetup resume "$1"; }
 log_clear() { echo >"$probe_log"; }
 log_now() { sed 's/ *$//' "$probe_log"; }
 
+# attached DISK TABLE: made, and all of its slots, which log, have heard that it
+# is attached: the last to hear is the encryption
+attached() {
+	log_clear
+	dmsetup create "$1" --table "$2" && wait_for 60 attach_heard
+}
+attach_heard() { [[ $(log_now) == *E:event-0-notify* ]]; }
+
 # slot_field DISK FILTER N: the Nth field of a slot in dmsetup status (1: state,
 # 2: completed, 3: failed, 4: deferred, 5: parked)
 slot_field() {

@@ -101,7 +101,7 @@ is 'of the disk that had been live, its detach' "$(types "$A")" 'detach'
 is 'of the one that never was live, nothing' "$(types "$C")" ''
 kill "$monitor"
 wait "$monitor" 2>/dev/null
-check 'the good one is made then' dmsetup create v1 --table "$good"
+check 'the good one is made then' attached v1 "$good"
 
 # --- order of a suspend
 

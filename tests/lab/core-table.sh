@@ -23,7 +23,7 @@ for order in '0 1 2 3 4' '4 3 2 1 0' '2 4 0 3 1'; do
 	listed=()
 	for i in $order; do listed+=("${filters[i]}"); done
 	check "a disk with its filters listed as $order" \
-		dmsetup create v1 --table "$(table 65536 /dev/a "$A" "${listed[@]}")"
+		attached v1 "$(table 65536 /dev/a "$A" "${listed[@]}")"
 	log_clear
 	write_block v1 "$WORK/block"
 	is "writes pass them in class order ($order)" "$(log_now)" 'I> R> C> Q> E> <E <Q <C <R <I'

@@ -31,7 +31,7 @@ host_vg=$(vgs --noheadings -o vg_uuid vg0)
 # what guests do: made through a second mapping, as their own kernels would
 quiet=(--config 'devices { global_filter=["a|/dev/mapper/gpv|","r|.*|"] } activation { udev_sync=0 udev_rules=0 }')
 check 'a guest makes vg0 on its disk' sh -c "pvcreate -qq $(printf '%q ' "${quiet[@]}") /dev/mapper/gpv && vgcreate -qq $(printf '%q ' "${quiet[@]}") vg0 /dev/mapper/gpv && lvcreate -qq $(printf '%q ' "${quiet[@]}") -an -Wn -Zn -l 4 -n own vg0"
-check 'a guest makes an md member' sh -c 'mdadm --create /dev/md77 --run --homehost=any --level=1 --raid-devices=2 --metadata=1.2 /dev/mapper/gmd missing && mdadm --stop /dev/md77'
+check 'a guest makes an md member' sh -c 'mdadm --create /dev/md77 --run --homehost=any --level=1 --raid-devices=2 --metadata=1.2 /dev/mapper/gmd missing && udevadm settle && mdadm --stop /dev/md77'
 check 'a guest makes btrfs' mkfs.btrfs -q -f /dev/mapper/gbtrfs
 check 'a guest makes a GPT' sgdisk -n 1:2048:20480 -t 1:8e00 /dev/mapper/ggpt
 before_md=$(grep -c ^md /proc/mdstat)

@@ -39,9 +39,13 @@ kill "$hog" 2>/dev/null; wait "$hog" 2>/dev/null
 
 # The host's own filesystem, while its disk is reloaded and suspended.
 fio --name=host --filename="$WORK/m/g" --rw=randwrite --bs=4k-64k --size=16M --ioengine=psync --fsync=8 \
-	--verify=crc32c --loops=1000 --time_based --runtime=600 >"$WORK/host.log" 2>&1 &
+	--verify=crc32c --loops=1000 --time_based --runtime=3600 >"$WORK/host.log" 2>&1 &
 fio=$!
 defer gone "$fio"
+written() { awk '{ print $7 }' "/sys/dev/block/$(stat -Lc %Hr:%Lr /dev/mapper/v)/stat"; }
+before=$(written)
+has_begun() { [[ $(written) -gt $before ]]; }
+check 'a filesystem writes' wait_for 300 has_begun
 for i in $(seq "$(scaled 100)"); do
 	dmsetup load v --table "$table" && dmsetup suspend v && dmsetup resume v || { not_ok "reload $i under ext4"; break; }
 done

@@ -84,6 +84,8 @@ bad=0 counted=0
 for life in $(seq 1 $((kills - 1))) last; do
 	dirty=$(said "$life" dirty) sent=$(said "$life" sent)
 	[[ -n $sent ]] || continue
+	# cut in a resync that was at its end: nothing was dirty after it
+	((sent + dirty > 0)) || continue
 	counted=$((counted + 1))
 	note "life $life: $sent bytes sent, $dirty dirty, $((2 * MIB << 20)) on the disks"
 	# the stamper writes to the first half of the disks

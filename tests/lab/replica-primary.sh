@@ -45,7 +45,11 @@ if [[ $life == last ]]; then
 fi
 # What was sent is not dirty after a crash either
 wait_for 60 eval 'bitmap_clean 1 && bitmap_clean 2' || die 'the sidecars do not learn that all was acknowledged'
-say 'writing'
+records=$(counter records)
 stamper --seed "$VAIO_SEED" --ledger "$WORK/ledger" --pause 2000 --span $((MIB << 19)) --from $((life * 20000)) \
-	/dev/mapper/d1 /dev/mapper/d2
+	/dev/mapper/d1 /dev/mapper/d2 &
+# from here on something is dirty after a crash: that a write may be is durable before it has a record
+wait_for 60 eval '[[ $(counter records) -gt $records ]]' || die 'the stamper does not write'
+say 'writing'
+wait $!
 die 'the stamper ended'

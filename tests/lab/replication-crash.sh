@@ -126,7 +126,7 @@ agent_kill
 agent_start
 copies_equal 'it is compared, and the copies become equal'
 like 'the difference was found' "$(cat "$WORK/agent")" 'DIFFERS'
-check 'and is trusted again' wait_for 10 eval '
+check 'and is trusted again' wait_for 60 eval '
 	[[ $(vaioctl --json sidecar show /dev/side1) != *must-compare* ]]'
 
 # --- local writes that take long, and that fail
@@ -139,7 +139,7 @@ in_order() {
 	dmsetup suspend flaky1
 	dd if=/dev/urandom of=/dev/mapper/d1 bs=4k count=1 seek=5 oflag=direct status=none &
 	slow_pid=$!
-	wait_for 20 eval "[[ \$(counter records) -gt $records ]]"
+	wait_for 60 eval "[[ \$(counter records) -gt $records ]]"
 	check 'a write of one disk overtakes that of another' \
 		dd if=/dev/urandom of=/dev/mapper/d2 bs=4k count=1 seek=5 oflag=direct status=none
 	is 'it has its place behind it' "$(counter records)" $((records + 2))

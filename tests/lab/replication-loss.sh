@@ -17,7 +17,7 @@ waiting() { [[ $(dmsetup status d1 | awk '{ for (i = 1; i <= NF; i++) if ($i == 
 start_write() {
 	rm -f "$WORK/put.status"
 	{ put 1 "$1" 2>"$WORK/put"; echo $? >"$WORK/put.status"; } &
-	wait_for 20 waiting || not_ok "the write of block $1 waits" "$(dmsetup status d1)"
+	wait_for 60 waiting || not_ok "the write of block $1 waits" "$(dmsetup status d1)"
 }
 # waits for its end
 end_write() { wait_for 60 test -s "$WORK/put.status" && return "$(<"$WORK/put.status")"; }
@@ -61,7 +61,7 @@ agent_kill
 start_write 8
 check 'hold: the disk can be suspended all the same' dmsetup suspend --noflush d1
 dmsetup resume d1
-check 'hold: the write that device-mapper got back waits again' wait_for 20 waiting
+check 'hold: the write that device-mapper got back waits again' wait_for 60 waiting
 check 'hold: and without noflush' dmsetup suspend d1
 check_fails 'hold: where it ends with an error' '' end_write
 like 'hold: which is EIO' "$(<"$WORK/put")" 'Input/output error'
@@ -94,7 +94,7 @@ check_fails 'stall,fail: a write fails when its time is over' 'Input/output erro
 check_fails 'stall,fail: so does the next' 'Input/output error' put 2 9
 agent_start
 copies_equal 'stall,fail: the next agent makes all well'
-check 'stall,fail: and writes go on' put 1 9
+check 'stall,fail: and writes go on' wait_for 60 put 1 9
 is 'stall,fail: without a gap' "$(counter gaps)" "$gaps"
 
 # --- stall, then track
@@ -108,7 +108,7 @@ is 'stall,track: with a gap' "$(counter gaps)" $((gaps + 1))
 check 'stall,track: the next one does not wait' put 1 11
 agent_start
 copies_equal 'stall,track: what was written alone is brought'
-check 'stall,track: and nobody is alone any more' wait_for 10 eval '[[ $(sidecar_flags 1) == "[]" ]]'
+check 'stall,track: and nobody is alone any more' wait_for 60 eval '[[ $(sidecar_flags 1) == "[]" ]]'
 
 # --- an agent that lives, and a replica that does not answer
 
@@ -126,7 +126,8 @@ copies_equal 'a silent replica: one that answers makes all well'
 vaioctl group set g watchdog=1s on_loss=hold
 kill -STOP "$agent_pid"
 start_write 13
-check 'a hanging agent is put out' wait_for 20 eval '[[ $(counter agent) == none ]]'
+check 'a hanging agent is put out' wait_for 60 eval '[[ $(counter agent) == none ]]'
+vaioctl group set g watchdog=30s
 kill -9 "$agent_pid"
 wait "$agent_pid" 2>/dev/null
 agent_start
@@ -151,7 +152,7 @@ every_way() {
 		check "$name: $way" eval "$way && { dmsetup info d1 | grep -q ACTIVE || dmsetup resume d1; }"
 		[[ $way == *noflush* ]] || end_write 2>/dev/null
 		[[ $way != *noflush* || ${2-} != waits ]] || {
-			waiting || not_ok "$name: $way: the write waits again"
+			wait_for 60 waiting || not_ok "$name: $way: the write waits again"
 			dmsetup suspend d1 && dmsetup resume d1
 			end_write 2>/dev/null
 		}
@@ -194,7 +195,6 @@ in_state() { # NUMBER
 		vaioctl group set g resync_rate=any ;;
 	esac
 }
-vaioctl group set g watchdog=30s
 random 0 4
 first=$REPLY
 for ((i = 0; i < $([[ -n $VAIO_FULL ]] && echo 5 || echo 2); i++)); do
@@ -203,6 +203,7 @@ done
 
 # --- removal
 
+vaioctl group set g on_loss=hold
 agent_kill
 start_write 14
 vaioctl group set g on_loss=track

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -35,10 +36,13 @@ static uint32_t allow = UINT32_MAX;
 static struct ledger *ledger;
 static volatile sig_atomic_t stop;
 
+/* The number changes too: who is about to wait for it does not. */
 static void on_signal(int sig)
 {
 	(void)sig;
 	stop = 1;
+	__atomic_store_n(&ledger->allowed, UINT32_MAX, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &ledger->allowed, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static void wait_until_allowed(void)

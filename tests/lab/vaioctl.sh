@@ -4,9 +4,11 @@
 
 . "$(dirname "$0")/lib.sh"
 
-modprobe loop || bail 'loop devices are there'
 have_udev=
 [[ -e /run/udev/control ]] && have_udev=1
+settle() { [[ -z $have_udev ]] || udevadm settle; }
+modprobe loop || bail 'loop devices are there'
+settle
 cd "$WORK" || exit 1
 
 # code WANTED NAME REGEX COMMAND...: that exit code, and the output matches.
@@ -21,7 +23,6 @@ code() {
 	fi
 }
 
-settle() { [[ -z $have_udev ]] || udevadm settle; }
 left() {
 	settle
 	dmsetup ls | grep -v '^No devices'
@@ -30,6 +31,14 @@ left() {
 	ls /run/vaio/backing 2>/dev/null
 	return 0
 }
+# none_left NAME: some of it the kernel gives back when the command has ended
+none_left() {
+	wait_for 60 none_is_left
+	is "$1" "$(left)" ''
+}
+none_is_left() { [[ -z $(left) ]]; }
+on_a_loop() { [[ -n $(losetup -nO NAME -j "$1") ]]; }
+no_key() { ! grep -q ' vaio:' /proc/keys; }
 sectors() { blockdev --getsz "/dev/mapper/$1"; }
 field() { python3 -c "import json,sys; print(eval('json.load(sys.stdin)' + sys.argv[1]))" "$1"; }
 
@@ -64,7 +73,7 @@ truncate -s 8M b.img
 code 4 'the UUID is taken' "attached already, as 'vm1'" vaioctl disk attach vm2 --backing b.img "${direct[@]}" --uuid "$uuid"
 
 # --- I/O and statistics -------------------------------------------------------
-head -c 4M /dev/urandom >data
+head -c 4M /dev/urandom | LC_ALL=C tr '\336' '\0' >data
 printf '\xde\xad\xbe\xef' | dd of=data bs=1 seek=8192 conv=notrunc status=none
 dd if=data of=/dev/mapper/vm1 bs=64k oflag=direct status=none
 check 'what was written is in the image' cmp -n 4194304 data a.img
@@ -83,18 +92,26 @@ code 3 'stats of no disk' "no disk 'vm9'" vaioctl disk stats vm9
 code 6 'show does what it can' "no disk 'vm9'" vaioctl disk show vm1 vm9
 
 # --- events ---------------------------------------------------------------------
-vaioctl --verbose --json event monitor --disk vm1 --type snapshot --count 2 --timeout 60s >events 2>listening &
+vaioctl --verbose --json event monitor --disk vm1 --type snapshot --count 2 --timeout 10min >events 2>listening &
 monitor=$!
 wait_for 30 grep -q listening listening || bail 'the monitor listens'
-token=$(vaioctl --json event post vm1 snapshot --phase prepare --arg nightly | field '["token"]')
+token=$(vaioctl --json event post vm1 snapshot --phase prepare --deadline 10min --arg nightly | field '["token"]')
 check 'a prepare is committed' vaioctl event post vm1 snapshot --phase commit --token "$token"
-check 'the monitor ends after two' wait "$monitor"
+status=0
+wait "$monitor" || status=$?
+is 'the monitor ends after two' "$status" 0
 is 'the monitor heard the prepare' "$(head -n 1 events | field '["arg"]')" nightly
 code 3 'a commit of nothing is refused' 'no prepare .snapshot. with token 99' vaioctl event post vm1 snapshot --phase commit --token 99
 
 # --- grow ---------------------------------------------------------------------------
-fio --name=w --filename=/dev/mapper/vm1 --rw=randwrite --bs=4k --size=48m --direct=1 --ioengine=libaio --iodepth=8 \
-	--verify=crc32c --loops=$((${VAIO_FULL:+7} + 1)) --output=fio.log &
+# busy: writes and verifies, over and over, until the disk has grown
+busy() {
+	while [[ ! -e grown ]]; do
+		fio --name=w --filename=/dev/mapper/vm1 --rw=randwrite --bs=4k --size=48m --direct=1 \
+			--ioengine=libaio --iodepth=8 --verify=crc32c --output=fio.log || return
+	done
+}
+busy &
 fio=$!
 wait_for 60 sh -c 'dmsetup info -c --noheadings -o open vm1 | grep -q 1'
 size=64
@@ -103,6 +120,7 @@ for ((i = 0; i < $(scaled 60); i++)); do
 	vaioctl disk grow vm1 --size ${size}MiB >/dev/null || not_ok "grow $i under load"
 done
 check 'fio ran while the disk grew' kill -0 "$fio"
+touch grown
 wait "$fio"
 is 'and saw no error' "$?" 0
 is 'the disk has grown' "$(sectors vm1)" $((size * 2048))
@@ -120,7 +138,7 @@ code 0 'detach can be deferred' 'will be detached' vaioctl disk detach vm1 --def
 exec 7<&-
 check 'and then happens' wait_for 30 sh -c '! dmsetup info vm1'
 rm -f "/run/vaio/backing/"*
-is 'nothing is left of the disk' "$(left)" ''
+none_left 'nothing is left of the disk'
 code 3 'a disk that is gone is not found' "no disk 'vm1'" vaioctl disk detach vm1
 
 # --- failures leave nothing -------------------------------------------------------------
@@ -139,7 +157,7 @@ dmsetup create other --table '0 8 zero'
 code 3 'a device of others is not touched' 'not a vaio disk' vaioctl disk detach other
 code 4 'a name of others is taken' "'other'" vaioctl disk attach other --backing a.img "${direct[@]}"
 dmsetup remove --retry other
-is 'nothing is left of the failures' "$(left)" ''
+none_left 'nothing is left of the failures'
 
 # --- a loop device that is there already ---------------------------------------------------
 loop=$(losetup -f --show a.img)
@@ -171,11 +189,11 @@ for sector in 512 4096; do
 	printf 'wrong' >wrong
 	code 1 "a wrong key is refused, $sector" 'no key slot opens with this key file' \
 		vaioctl disk attach enc --backing c.img --buffered --luks --key-file wrong
-	is "and leaves nothing, $sector" "$(left)" ''
+	none_left "and leaves nothing, $sector"
 	check "attach by the header, $sector" vaioctl disk attach enc --backing c.img --buffered --luks --key-file key \
 		--filter match,pattern=cafe
 	like "the stack is in class order, $sector" "$(vaioctl disk list)" 'match > crypt'
-	is "no key is left in a keyring, $sector" "$(grep ' vaio:' /proc/keys)" ''
+	check "no key is left in a keyring, $sector" wait_for 60 no_key
 	cryptsetup luksDump -q --dump-volume-key --volume-key-file vk --key-file key c.img >/dev/null 2>&1
 	hex=$(od -An -v -tx1 vk | tr -d ' \n')
 	is "no key in table, status, show and log, $sector" \
@@ -188,8 +206,18 @@ for sector in 512 4096; do
 	check "cryptsetup opens it, $sector" cryptsetup open --key-file key c.img plain
 	check "and reads what was written, $sector" cmp -n 4194304 data /dev/mapper/plain
 	cryptsetup close plain
-	check "a passphrase on a descriptor, $sector" bash -c \
-		'vaioctl disk attach enc --backing c.img --buffered --luks --passphrase-fd 3 3< <(echo secret)'
+	settle
+	vaioctl disk attach enc --backing c.img --buffered --luks --passphrase-fd 3 \
+		3< <(wait_for 600 test -e "go.$sector"; echo secret) &
+	attaching=$!
+	wait_for 60 on_a_loop c.img || bail "the image gets a loop device, $sector"
+	loop=$(losetup -nO NAME -j c.img)
+	is "udev is kept from it until the disk is made, $sector" "$(flock -n -s "$loop" echo open)" ''
+	touch "go.$sector"
+	status=0
+	wait "$attaching" || status=$?
+	is "a passphrase on a descriptor, $sector" "$status" 0
+	is "udev is not kept from it any more, $sector" "$(flock -n -s "$loop" echo open)" open
 	check "gives the same data, $sector" cmp -n 4194304 data /dev/mapper/enc
 	check "detach again, $sector" vaioctl disk detach enc
 done
@@ -235,9 +263,11 @@ if command -v lvcreate >/dev/null; then
 	check 'detach it' vaioctl disk detach lv
 	like 'it names the volume' "$(vaioctl sidecar show /dev/vaiotest/disk_vaio)" \
 		"lv:$(dmsetup info -c --noheadings -o uuid vaiotest-disk | cut -c37-68)"
+	settle
 	code 1 'a failed attach removes the volume it made' nosuch bash -c \
 		'lvremove -q -y vaiotest/disk_vaio && vaioctl disk attach lv --backing /dev/vaiotest/disk --sidecar auto --filter nosuch'
 	check 'it is gone' test ! -e /dev/vaiotest/disk_vaio
+	settle
 	check 'LVM lets go of the volume' vgchange -q -an vaiotest
 	losetup -d "$pv"
 else
@@ -264,7 +294,7 @@ fi
 # --- doctor, and the end ---------------------------------------------------------------------------
 code 0 'doctor finds no problem' '0 problems' vaioctl doctor
 check 'doctor prints JSON' sh -c 'vaioctl --json doctor | python3 -m json.tool'
-is 'nothing is left at the end' "$(left)" ''
+none_left 'nothing is left at the end'
 settle
 check 'all modules unload' modprobe -r dm-vaio vaio-sample vaio-crypt vaio
 done_testing

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -182,6 +183,21 @@ static int find_loop(const struct stat *st, const char *image, struct vaio_loop 
 	return rc;
 }
 
+/*
+ * udev does not look into a device that somebody has locked, but puts it off
+ * (systemd's "Locking Block Device Access"): what a guest wrote would be found there,
+ * before the disk is made and the device is marked as its backing. The lock goes with
+ * the descriptor. udev itself locks a device while it looks; it is done soon with one
+ * that is free.
+ */
+static void keep_udev_away(int fd)
+{
+	int i;
+
+	for (i = 0; i < 500 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; i++)
+		usleep(10000);
+}
+
 static int new_loop(int file, const char *image, uint32_t block_size, bool buffered, struct vaio_loop *l,
 		    struct vaio_err *e)
 {
@@ -207,6 +223,7 @@ static int new_loop(int file, const char *image, uint32_t block_size, bool buffe
 		l->fd = open(l->path, O_RDWR | O_CLOEXEC);
 		if (l->fd < 0)
 			break;
+		keep_udev_away(l->fd);
 		if (!ioctl(l->fd, LOOP_CONFIGURE, &c))
 			break;
 		n = errno;
