@@ -279,6 +279,8 @@ int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, u
 	else if (!put(VAIO_REPL_MEMBER_UP, member, 0, 0, "", 0, DISK))
 		err = -ENOSPC;
 	if (!err) {
+		if (!k->captured[0] && !k->captured[1])
+			k->first = *seq;
 		k->in_resync = k->captured[member] = true;
 		k->gap = false;
 		k->starts[mode]++;

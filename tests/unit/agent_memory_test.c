@@ -14,6 +14,8 @@
 #define MIB		(1ULL << 20)
 #define BOUND		(20 * MIB)	/* beside the ring and what it begins with: batches as these are, of 1 MiB */
 
+#define STACK		(256U << 10)	/* of a thread of the resolver */
+
 /* The process has looked at everything again some times since. */
 static void let_it_turn(void)
 {
