@@ -72,11 +72,13 @@ static struct fake {
 	int event_fd;
 	uint8_t ring_id[16], group_uuid[16];
 	uint64_t next, durable, head, tail;
+	uint64_t first;			/* record of what is captured now */
 	bool bound, in_resync, gap, captured[DISKS];
 	bool dirty[DISKS][BLOCKS], check[DISKS][BLOCKS];
 	uint8_t image[DISKS][DISK];
 	unsigned int starts[3], gave_up, stops, resent, marked, most;	/* most: records not acknowledged at a time */
 	unsigned int checks, checks_held;	/* CHECKs that were put; 0, or how many at most */
+	size_t stack;			/* bytes of it that a thread of the worker gets */
 	bool dies;			/* the worker, when it is told of a difference */
 } *k;
 
@@ -298,13 +300,17 @@ int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, u
 int ring_stop(struct ring *r, uint64_t epoch)
 {
 	unsigned int before;
+	bool sent;
 
 	(void)r;
 	lock();
 	before = k->gave_up;
+	/* A worker that was killed right after it had started: the next one cannot know of it, and has to stop what it finds. */
+	sent = k->durable >= k->first;
 	if (epoch == k->control.epoch)
 		give_up();
-	k->stops += k->gave_up - before;
+	if (sent)
+		k->stops += k->gave_up - before;
 	unlock();
 	return epoch == k->control.epoch || k->gave_up != before ? 0 : -ESTALE;
 }
@@ -342,7 +348,13 @@ int ring_mark_dirty(struct ring *r, uint16_t member, const struct vaio_rw_range 
 
 int ring_alive(struct ring *r)
 {
+	pthread_attr_t attr;
+
 	(void)r;
+	if (!pthread_getattr_default_np(&attr)) {
+		pthread_attr_getstacksize(&attr, &k->stack);
+		pthread_attr_destroy(&attr);
+	}
 	return 0;
 }
 
