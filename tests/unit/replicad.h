@@ -180,34 +180,41 @@ static bool read_whole(struct agent *a, void *buf, size_t len)
 }
 
 /* The next message; 0 when the connection is gone. PINGs are answered. */
-static int agent_receive(struct agent *a)
+static int agent_receive_any(struct agent *a)
 {
-	time_t patience = time(NULL) + 120;
 	struct vaio_rw_msg h;
 	uint16_t type;
 	size_t len;
 
-	for (;;) {
-		/* PINGs go on for ever: what is waited for has to come some time. */
+	if (!read_whole(a, &h, sizeof(h)))
+		return 0;
+	assert_int_equal(vr_message_check_header(&h, &type, &len, &why), 0);
+	assert_true(len <= sizeof(a->in));
+	if (!read_whole(a, a->in.bytes, len))
+		return 0;
+	if (vr_message_check(&h, a->in.bytes, len, &why))
+		fail_msg("replicad sent: %s", why.text);
+	if (type == VAIO_RW_DURABLE) {
+		assert_true(le64toh(a->in.durable.durable_seq) >= a->durable);
+		a->durable = le64toh(a->in.durable.durable_seq);
+		a->complete = le64toh(a->in.durable.complete_seq);
+	}
+	if (type == VAIO_RW_PING)
+		agent_send(a, VAIO_RW_PONG, a->in.bytes, len);
+	return type;
+}
+
+/* The next message that is no PING; 0 when the connection is gone. */
+static int agent_receive(struct agent *a)
+{
+	time_t patience = time(NULL) + 120;
+	int type;
+
+	/* PINGs go on for ever: what is waited for has to come some time. */
+	while ((type = agent_receive_any(a)) == VAIO_RW_PING)
 		if (time(NULL) > patience)
 			fail_msg("replicad sends nothing but PINGs");
-		if (!read_whole(a, &h, sizeof(h)))
-			return 0;
-		assert_int_equal(vr_message_check_header(&h, &type, &len, &why), 0);
-		assert_true(len <= sizeof(a->in));
-		if (!read_whole(a, a->in.bytes, len))
-			return 0;
-		if (vr_message_check(&h, a->in.bytes, len, &why))
-			fail_msg("replicad sent: %s", why.text);
-		if (type == VAIO_RW_DURABLE) {
-			assert_true(le64toh(a->in.durable.durable_seq) >= a->durable);
-			a->durable = le64toh(a->in.durable.durable_seq);
-			a->complete = le64toh(a->in.durable.complete_seq);
-		}
-		if (type != VAIO_RW_PING)
-			return type;
-		agent_send(a, VAIO_RW_PONG, a->in.bytes, len);
-	}
+	return type;
 }
 
 /* Reads up to the END. */
