@@ -588,6 +588,7 @@ static int setup_group(void **state)
 		return 1;
 	make_group(a, &m, 0x31, 1);
 	agent_close(a);
+	wait_gone(0x31);
 	free(a);
 	return 0;
 }

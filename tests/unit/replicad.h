@@ -289,6 +289,27 @@ static void wait_durable(struct agent *a, uint64_t seq)
 		assert_int_not_equal(agent_receive(a), 0);
 }
 
+/*
+ * Until the daemon has let the group's last connection go. It does so some time after the peer has closed it, or has read the
+ * END of a refusal; who comes earlier may be told that the group is busy.
+ */
+static void wait_gone(uint8_t group)
+{
+	time_t patience = time(NULL) + 120;
+	bool connected = true;
+	char name[16];
+
+	snprintf(name, sizeof(name), "group%u", group);
+	while (connected) {
+		json_t *j = ask(json_pack("{s:s, s:s}", "do", "status", "group", name));
+
+		connected = !json_is_false(json_object_get(json_object_get(j, "group"), "connected"));
+		json_decref(j);
+		if (time(NULL) > patience)
+			fail_msg("%s keeps a connection that is gone", name);
+	}
+}
+
 /* A connection that is refused with @code and a text that names @word. */
 static void refused(const char *who, const struct greeting *g, uint32_t code, const char *word)
 {
