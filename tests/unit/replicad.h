@@ -354,6 +354,9 @@ static void check_replica(const struct model *m, uint8_t group, const char *poin
 	free(got);
 }
 
+/* As many records at a group's end are points. */
+#define NEWEST_POINTS	25
+
 /* A whole group of its own, and its source, connected. */
 static void make_group(struct agent *a, struct model *m, uint8_t group, uint64_t connection)
 {
@@ -365,7 +368,8 @@ static void make_group(struct agent *a, struct model *m, uint8_t group, uint64_t
 	m->builder = vr_builder_new(m->group, 1 << 20, 1);
 	m->stretches = false;
 	agent_start(a, &g);
-	while (!m->whole || m->nr < 100) {
+	/* the newest ones are points */
+	while (!m->whole || m->nr < 100 || !m->records[m->nr - NEWEST_POINTS].point) {
 		size_t len;
 		const void *batch = model_batch(m, 10, &len);
 
