@@ -58,8 +58,9 @@ answers() {	# NAME REQUEST WORDS
 }
 "$agent" --config none --state state/deep --run run --socket sock 2>log &
 pid=$!
+# Its socket is there before anybody listens to it.
 for ((i = 0; i < 200; i++)); do
-	[[ ! -S sock ]] || break
+	! ask '{"do": "status"}' >out 2>&1 || break
 	sleep 0.05
 done
 answers 'it answers without a kernel module' '{"do": "status"}' '{"ok":true,"groups":[]}'
