@@ -167,19 +167,21 @@ static void random_record(void)
 	}
 }
 
-static void give_out(void)
+/* A batch of @most records at most; false when there is nothing to send. */
+static bool give_batch(unsigned int most)
 {
 	static const uint8_t payload[65536] = "name";
 	struct stream *s = &play->s;
+	size_t before = play->nr_sent;
 
-	while (s->position < play->published) {
+	while (s->position < play->published && most--) {
 		const struct vaio_repl_desc *d = &play->desc[s->position + 1];
 		struct stream_item it;
 		struct sent *to;
 		int rc = stream_next(s, d, payload, &it, &why);
 
 		if (rc == -ENOSPC)
-			return;
+			break;
 		if (rc)
 			fail_msg("%s", why.text);
 		/* what the wire's own rules want of the record */
@@ -195,6 +197,35 @@ static void give_out(void)
 		to->ring = it.consumes ? d->seq : 0;
 		to->epoch = play->epoch;
 	}
+	if (stream_batch(s, &why))
+		fail_msg("%s", why.text);
+	return play->nr_sent > before;
+}
+
+static void give_out(void)
+{
+	while (give_batch(RECORDS))
+		;
+}
+
+/* The last record of the ring, of this epoch, among the first @n that were sent; none: the one before the epoch. */
+static uint64_t last_ring(size_t n)
+{
+	while (n && !(play->sent[n - 1].ring && play->sent[n - 1].epoch == play->epoch))
+		n--;
+	return n ? play->sent[n - 1].ring : play->first - 1;
+}
+
+/* The replica says that it has the first @n: the kernel is told of no record that it has not. */
+static void acknowledge(size_t n)
+{
+	uint64_t wire = le64toh(play->sent[n - 1].record.seq), ring = seqmap_ring(&play->map, play->epoch, wire);
+
+	if (ring)
+		assert_int_equal(ring, last_ring(n));
+	else
+		assert_int_equal(last_ring(n), play->first - 1);
+	seqmap_prune(&play->map, wire);
 }
 
 /* The replica lost all but the first @keep records; a new session. */
@@ -202,19 +233,16 @@ static void reconnect(size_t keep, bool *fresh)
 {
 	struct { struct vaio_rw_welcome w; char lists[8192]; } d;
 	struct vr_history *h = calloc(1, sizeof(*h));
-	uint64_t wire, ring = 0, want = 0;
+	uint64_t wire, ring = 0;
 	char *at = d.lists;
 	bool gap, known;
 
 	memset(&d, 0, sizeof(d));
 	vr_history_init(h);
 	play->nr_sent = keep;
-	for (size_t i = 0; i < keep; i++) {
+	for (size_t i = 0; i < keep; i++)
 		if (vr_history_record(h, &play->sent[i].record, play->sent[i].payload, &why))
 			fail_msg("the replica: %s", why.text);
-		if (play->sent[i].ring && play->sent[i].epoch == play->epoch)
-			want = play->sent[i].ring;
-	}
 	wire = h->now.last_seq;
 	d.w.flags = htole32((wire ? 0 : VAIO_RW_W_EMPTY) | (h->now.stretch && wire ? VAIO_RW_W_RESYNC : 0));
 	d.w.durable_seq = htole64(wire);
@@ -233,7 +261,7 @@ static void reconnect(size_t keep, bool *fresh)
 	known = seqmap_resume(&play->map, play->epoch, wire, &ring, &gap);
 	*fresh = !known;
 	if (known) {
-		assert_int_equal(ring, want ? want : play->first - 1);
+		assert_int_equal(ring, last_ring(keep));
 		stream_start(&play->s, play->epoch, ring);
 		play->s.gap = gap;
 		play->s.gap_reason = VAIO_RW_GAP_LINK;
@@ -265,13 +293,15 @@ static void test_cuts(void **state)
 	while (play->published < RECORDS) {
 		for (unsigned int i = draw(20); i && play->published < RECORDS; i--)
 			random_record();
-		give_out();
+		/* batches end anywhere, and the next one may be held back */
+		for (unsigned int i = draw(4); i && give_batch(1 + draw(6)); i--)
+			;
 		switch (draw(6)) {
 		case 0:		/* an acknowledgement */
 			if (play->nr_sent > durable)
 				durable += draw((unsigned int)(play->nr_sent - durable) + 1);
 			if (durable)
-				seqmap_prune(&play->map, le64toh(play->sent[durable - 1].record.seq));
+				acknowledge(durable);
 			break;
 		case 1:		/* a cut */
 			reconnect(durable + draw((unsigned int)(play->nr_sent - durable) + 1), &fresh);
@@ -288,7 +318,8 @@ static void test_cuts(void **state)
 		}
 		assert_true(seqmap_valid(&play->map));
 	}
-	give_out();
+	for (give_out(); play->s.position < play->published; give_out())
+		acknowledge(play->nr_sent);
 	/* each record of each epoch once, in order; none left out within an epoch */
 	for (size_t i = 0, last = 0; i < play->nr_sent; i++) {
 		const struct sent *r = &play->sent[i];

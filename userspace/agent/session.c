@@ -506,6 +506,8 @@ static int send_batch(struct worker *w, struct vr_err *e)
 	size_t len;
 	int n = fill_batch(w, e);
 
+	if (n >= 0 && stream_batch(&w->stream, e))
+		n = -EPROTO;
 	if (n < 0)
 		return n;
 	batch = vr_builder_finish(w->builder, &len);
@@ -562,6 +564,9 @@ static int acknowledge(struct worker *w, uint64_t wire, struct vr_err *e)
 
 	if (wire > w->run->acked)
 		w->run->acked = wire;
+	/* What was not given out cannot be there, whatever the map says. */
+	if (ring > w->stream.position)
+		ring = w->stream.position;
 	if (ring > w->durable_ring) {
 		err = ring_durable(&w->ring, w->stream.epoch, ring);
 		if (!err)

@@ -380,3 +380,14 @@ int stream_commit(struct stream *s, const struct vaio_repl_desc *d, const struct
 	s->last_real = it->seq;
 	return 0;
 }
+
+int stream_batch(struct stream *s, struct vr_err *e)
+{
+	uint64_t last = s->history.now.last_seq;
+
+	/* The record of the ring that was to have the number of an own one, or of a piece, has a later one. */
+	if (last != s->last_real && seqmap_wire(s->map, s->epoch, s->position + 1) != last + 1 &&
+	    !seqmap_add(s->map, s->last_real, last + 1, s->position + 1, s->epoch))
+		return vr_fail(e, -EPROTO, "the map of numbers is full");
+	return 0;
+}

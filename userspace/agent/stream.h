@@ -98,6 +98,13 @@ int stream_next(struct stream *s, const struct vaio_repl_desc *d, const void *pa
 /* The item is in a batch. -EPROTO: it may not follow; the stream is of no more use. */
 int stream_commit(struct stream *s, const struct vaio_repl_desc *d, const struct stream_item *item, struct vr_err *e);
 
+/*
+ * A batch ends with what was committed last. To be called before it is given to anybody: an acknowledgement of its end is none of
+ * the record of the ring that comes next, also when that is not read until long after, or by another process. Returns 0, or -EPROTO:
+ * the map is full, the batch must not be sent.
+ */
+int stream_batch(struct stream *s, struct vr_err *e);
+
 /* The disk of history with this UUID, NULL. */
 struct vr_member *stream_member(struct stream *s, const uint8_t *uuid);
 
