@@ -13,6 +13,7 @@
 #include <linux/mutex.h>
 #include <linux/random.h>
 #include "core.h"
+#include "sidecar.h"
 
 bool vaio_exclusive = true;
 VAIO_EXPORT_FOR_KUNIT(vaio_exclusive);
@@ -156,6 +157,7 @@ static void __exit vaio_exit(void)
 {
 	vaio_netlink_exit();
 	vaio_events_exit();
+	vaio_sidecars_exit();
 }
 
 module_init(vaio_init);

@@ -25,11 +25,21 @@
 #define OP_READ		(REQ_OP_READ | REQ_META | REQ_SYNC)
 #define OP_WRITE	(REQ_OP_WRITE | REQ_META | REQ_SYNC)
 
+/*
+ * A sidecar that was closed while it owed the flag must-compare: remembered until
+ * it is opened again, or the module goes.
+ */
+struct debt {
+	struct list_head	list;
+	u8			uuid[VAIO_SC_ID_LEN];
+};
+
 /* An open sidecar. */
 struct vaio_sidecar {
 	/* under sidecars_lock */
 	struct list_head	list;
 	unsigned int		opens;		/* all by the one holder */
+	struct debt		*debt;		/* memory for one */
 
 	/* constant while it is open */
 	void			*holder;
@@ -41,6 +51,8 @@ struct vaio_sidecar {
 
 	bool			failed;		/* a write failed; only ever set */
 	bool			owned;		/* this host may write; set under the lock, read without */
+	/* must-compare is to be set and could not be; set under the lock, read without */
+	bool			owes_compare;
 
 	/*
 	 * The lock is held across I/O. It protects what follows, and is never
@@ -65,6 +77,7 @@ struct vaio_sidecar {
 /* Protects the list and the number of opens; never held across I/O. */
 static DEFINE_MUTEX(sidecars_lock);
 static LIST_HEAD(sidecars);
+static LIST_HEAD(debts);
 
 static const unsigned int copy_offset[VAIO_SC_COPIES] = { VAIO_SC_COPY0, VAIO_SC_COPY1 };
 
@@ -158,6 +171,9 @@ static struct vaio_sc_super *begin(struct vaio_sidecar *sc)
 {
 	mutex_lock(&sc->lock);
 	sc->next = sc->sb;
+	/* whatever is written next says so too */
+	if (sc->owes_compare)
+		sc->next.flags |= VAIO_SC_F_MUST_COMPARE;
 	return &sc->next;
 }
 
@@ -170,6 +186,8 @@ static int end(struct vaio_sidecar *sc)
 		err = -EROFS;
 	else if (memcmp(&sc->next, &sc->sb, sizeof(sc->sb)))
 		err = commit(sc);
+	if (!err)
+		WRITE_ONCE(sc->owes_compare, false);
 	mutex_unlock(&sc->lock);
 	return err;
 }
@@ -298,6 +316,7 @@ static void free_sidecar(struct vaio_sidecar *sc)
 	vaio_bdev_close(&sc->dev);
 	free_page((unsigned long)sc->block);
 	kfree(sc->path);
+	kfree(sc->debt);
 	mutex_destroy(&sc->lock);
 	kvfree(sc);
 }
@@ -313,7 +332,8 @@ static struct vaio_sidecar *alloc_sidecar(const char *path, void *holder)
 	sc->opens = 1;
 	sc->path = kstrdup(path, GFP_KERNEL);
 	sc->block = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!sc->path || !sc->block) {
+	sc->debt = kzalloc(sizeof(*sc->debt), GFP_KERNEL);
+	if (!sc->path || !sc->block || !sc->debt) {
 		free_sidecar(sc);
 		return NULL;
 	}
@@ -335,6 +355,21 @@ static struct vaio_sidecar *find_open(struct block_device *bdev)
 	}
 	mutex_unlock(&sidecars_lock);
 	return found;
+}
+
+/* sidecars_lock held */
+static void take_debt(struct vaio_sidecar *sc)
+{
+	struct debt *debt;
+
+	list_for_each_entry(debt, &debts, list) {
+		if (!memcmp(debt->uuid, sc->uuid, VAIO_SC_ID_LEN)) {
+			list_del(&debt->list);
+			kfree(debt);
+			sc->owes_compare = true;
+			return;
+		}
+	}
 }
 
 /*
@@ -361,6 +396,7 @@ static struct vaio_sidecar *enlist(struct vaio_sidecar *sc, char *reason, size_t
 		}
 	}
 	list_add(&sc->list, &sidecars);
+	take_debt(sc);
 	q = sc;
 out:
 	mutex_unlock(&sidecars_lock);
@@ -421,11 +457,25 @@ void vaio_sidecar_close(struct vaio_sidecar *sc)
 	last = --sc->opens == 0;
 	if (last)
 		list_del(&sc->list);
+	if (last && sc->owes_compare) {
+		memcpy(sc->debt->uuid, sc->uuid, VAIO_SC_ID_LEN);
+		list_add(&sc->debt->list, &debts);
+		sc->debt = NULL;
+	}
 	mutex_unlock(&sidecars_lock);
 	if (last)
 		free_sidecar(sc);
 }
 VAIO_EXPORT_FOR_KUNIT(vaio_sidecar_close);
+
+/* The module goes; no sidecar is open. */
+void vaio_sidecars_exit(void)
+{
+	struct debt *debt, *next;
+
+	list_for_each_entry_safe(debt, next, &debts, list)
+		kfree(debt);
+}
 
 /* --- owning -------------------------------------------------------------- */
 
@@ -500,7 +550,17 @@ static int set_flag(struct vaio_sidecar *sc, u32 flag, bool on)
 
 int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on)
 {
-	return set_flag(sc, VAIO_SC_F_MUST_COMPARE, on);
+	struct vaio_sc_super *sb = begin(sc);
+
+	if (on) {
+		sb->flags |= VAIO_SC_F_MUST_COMPARE;
+		/* until it is written; one that is not ours was not ours to note in */
+		if (sc->owned)
+			WRITE_ONCE(sc->owes_compare, true);
+	} else {
+		sb->flags &= ~VAIO_SC_F_MUST_COMPARE;
+	}
+	return end(sc);
 }
 EXPORT_SYMBOL_GPL(vaio_sidecar_set_must_compare);
 
@@ -586,6 +646,12 @@ bool vaio_sidecar_owned(const struct vaio_sidecar *sc)
 	return READ_ONCE(sc->owned);
 }
 EXPORT_SYMBOL_GPL(vaio_sidecar_owned);
+
+bool vaio_sidecar_owes_compare(const struct vaio_sidecar *sc)
+{
+	return READ_ONCE(sc->owes_compare);
+}
+EXPORT_SYMBOL_GPL(vaio_sidecar_owes_compare);
 
 bool vaio_sidecar_failed(const struct vaio_sidecar *sc)
 {

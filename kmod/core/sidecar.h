@@ -54,6 +54,7 @@ struct vaio_sidecar_expect {
 struct vaio_sidecar *vaio_sidecar_open(const char *path, const struct vaio_sidecar_expect *expect,
 				       void *holder, char *reason, size_t len);
 void vaio_sidecar_close(struct vaio_sidecar *sc);
+void vaio_sidecars_exit(void);
 
 /**
  * vaio_sidecar_own - take ownership: state active, durable on return
@@ -70,7 +71,10 @@ void vaio_sidecar_close(struct vaio_sidecar *sc);
  */
 int vaio_sidecar_own(struct vaio_sidecar *sc, enum vaio_sc_how how, bool *unclean,
 		     char *reason, size_t len);
-/* State clean. On error it stays active, so that the next start counts as unclean. */
+/*
+ * State clean, and what is owed in the same write. On error it stays active, so that
+ * the next start counts as unclean.
+ */
 int vaio_sidecar_release(struct vaio_sidecar *sc);
 /* State standby: only @next_host may own it without a takeover. -EBUSY with a dirty cache. */
 int vaio_sidecar_promise(struct vaio_sidecar *sc, const u8 *next_host, char *reason, size_t len);
@@ -78,6 +82,11 @@ int vaio_sidecar_promise(struct vaio_sidecar *sc, const u8 *next_host, char *rea
 /*
  * Conditions, durable on return; need ownership (-EROFS). On failure the old
  * condition holds here, and either one may be found after a restart.
+ */
+/*
+ * When it cannot be set the sidecar owes it: every later change of the superblock sets
+ * it too, so that the sidecar cannot become clean without it. Also after it was closed
+ * and opened again, but not when the module was unloaded in between.
  */
 int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on);
 int vaio_sidecar_set_source_damaged(struct vaio_sidecar *sc, bool on);
@@ -94,6 +103,7 @@ int vaio_sidecar_grow(struct vaio_sidecar *sc, u64 new_sectors, char *reason, si
 /* Look without waiting, any context. */
 u32 vaio_sidecar_flags(const struct vaio_sidecar *sc);		/* VAIO_SC_F_* */
 bool vaio_sidecar_owned(const struct vaio_sidecar *sc);
+bool vaio_sidecar_owes_compare(const struct vaio_sidecar *sc);
 bool vaio_sidecar_failed(const struct vaio_sidecar *sc);	/* a write failed since it was opened */
 const char *vaio_sidecar_path(const struct vaio_sidecar *sc);
 struct block_device *vaio_sidecar_bdev(const struct vaio_sidecar *sc);

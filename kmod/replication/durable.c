@@ -62,6 +62,11 @@ bool repl_must_compare(const struct repl_member *m)
 	return !m->sc || (vaio_sidecar_flags(m->sc) & VAIO_SC_F_MUST_COMPARE);
 }
 
+static bool owes_compare(const struct repl_member *m)
+{
+	return m->sc && vaio_sidecar_owes_compare(m->sc);
+}
+
 /* The bits cannot be kept any more. From a worker, start() or stop(). */
 void repl_sidecar_failed(struct repl_member *m)
 {
@@ -74,8 +79,9 @@ void repl_sidecar_failed(struct repl_member *m)
 	spin_unlock_irq(&m->lock);
 	if (!first)
 		return;
-	m->owe_compare = vaio_sidecar_set_must_compare(m->sc, true) != 0;
-	if (m->owe_compare)
+	/* the next start that finds it well writes all that is known */
+	memset(m->sc_uuid, 0, sizeof(m->sc_uuid));
+	if (vaio_sidecar_set_must_compare(m->sc, true))
 		pr_err("disk '%s': sidecar %s takes no writes, not even the flag must-compare: until it does, a crash leaves bits that cannot be trusted\n",
 		       vaio_disk_name(m->slot->disk), vaio_sidecar_path(m->sc));
 	if (m->running)
@@ -380,7 +386,7 @@ void repl_cool_work(struct work_struct *work)
 	/* asked for by the agent just when the disk stopped */
 	if (!READ_ONCE(m->running))
 		return;
-	if (m->owe_compare)
+	if (owes_compare(m))
 		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
 	spin_lock_irq(&m->lock);
 	pressure = !list_empty(&m->cap_wait);
@@ -400,7 +406,7 @@ void repl_cool_work(struct work_struct *work)
 	if (m->running && (hot || pressure))
 		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work,
 				   !pressure ? COOL_EVERY : cold > 0 ? 0 : HZ / 50);
-	else if (m->running && m->owe_compare)
+	else if (m->running && owes_compare(m))
 		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work, PAY_EVERY);
 	spin_unlock_irq(&m->lock);
 }
@@ -492,8 +498,8 @@ static void note_compare(struct repl_member *m)
 /* The sidecar took no writes; perhaps it does now. */
 static void pay_compare(struct repl_member *m)
 {
-	if (m->sc && m->owe_compare)
-		m->owe_compare = vaio_sidecar_set_must_compare(m->sc, true) != 0;
+	if (owes_compare(m))
+		vaio_sidecar_set_must_compare(m->sc, true);
 }
 
 /* What is wrong with the disk's replication, for people. */

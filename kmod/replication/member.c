@@ -360,7 +360,8 @@ static int size_bits(struct repl_member *m, u64 sectors)
 	return 0;
 }
 
-static void note_super(struct repl_member *m, const struct vaio_sc_super *sb)
+/* @same: the sidecar is the one that it had */
+static void note_super(struct repl_member *m, const struct vaio_sc_super *sb, bool same)
 {
 	bool alone = sb->flags & VAIO_SC_F_ALONE;
 
@@ -369,8 +370,12 @@ static void note_super(struct repl_member *m, const struct vaio_sc_super *sb)
 	m->alone_generation = sb->alone_gen;
 	if (!alone)
 		m->alone_generation = sb->current_gen;
-	if (!m->loaded)
+	if (!m->loaded) {
 		m->alone_want = m->alone_is = m->alone_noted = alone;
+	} else if (!same) {
+		m->alone_noted = alone;
+		m->alone_is = false;
+	}
 }
 
 /* The sidecar: read it, or know it already. */
@@ -384,7 +389,7 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 		return -ENOMEM;
 	vaio_sidecar_get(m->sc, sb);
 	same = m->loaded && !memcmp(sb->sidecar_uuid, m->sc_uuid, sizeof(m->sc_uuid));
-	note_super(m, sb);
+	note_super(m, sb, same);
 	if (!same) {
 		mutex_lock(&m->pages);
 		/* a new sidecar of a disk that is known gets all that is known */
@@ -392,6 +397,8 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 			bits_set(&m->track.must, 0, m->track.pages - 1);
 		m->loaded = true;
 		err = repl_load(m, unclean);
+		if (!err && m->must_compare)
+			err = vaio_sidecar_set_must_compare(m->sc, true);
 		/* else the next start has to read it again */
 		if (err != -ENOENT && err != -ENOMEM)
 			memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));
@@ -457,12 +464,14 @@ static int do_start(struct vaio_slot *slot)
 		err = take_sidecar(m, unclean);
 		if (err == -ENOENT || err == -ENOMEM)
 			return err;
+	} else {
+		/* the one that it had knows nothing of what is written from now on */
+		memset(m->sc_uuid, 0, sizeof(m->sc_uuid));
 	}
 	m->loaded = true;
 	/* of a sidecar that could not be written, to the end */
-	if (m->sc && !err && m->owe_compare)
+	if (m->sc && !err && vaio_sidecar_owes_compare(m->sc))
 		err = vaio_sidecar_set_must_compare(m->sc, true);
-	m->owe_compare = err && m->owe_compare;
 	m->durable = m->sc && !err;
 	well = !err;
 
@@ -540,6 +549,7 @@ static void repl_stop(struct vaio_slot *slot)
 		mutex_unlock(&m->pages);
 	}
 	spin_lock_irq(&m->lock);
+	m->must_compare = repl_must_compare(m) || m->track.check.count;
 	m->sc = NULL;
 	spin_unlock_irq(&m->lock);
 }

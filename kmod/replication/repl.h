@@ -218,17 +218,19 @@ struct repl_op {
  *	the bits, which can be trusted from then on; group->lock
  * @lost: a capture of it was given up, so its state is worth a warning
  * @sc: the sidecar, between start() and stop(); NULL for none
- * @sc_uuid: of the sidecar that the bits were read from or written to
+ * @sc_uuid: of the sidecar that the bits were read from or written to; zero when what
+ *	it has cannot be relied on any more
  * @generation: of the disk, as its sidecar said when it started; likewise the next two
  * @pages: mutex: one writer of the sidecar's pages, with @page and @picks
  * @sidecar_bad: it could not be written
  * @alone_want: writes are acknowledged without the replica; to be noted
  * @alone_is: it is noted, durably, or there is nowhere to note it
  * @alone_noted: it may be noted
+ * @must_compare: when it stopped, what is to be compared was not in its bits: another
+ *	sidecar gets the flag too
  * @clear_compare: all was compared: the flag must-compare goes
  * @clearing: it is going
  * @note_compare: an agent wants to send or compare all: first the flag is set
- * @owe_compare: the flag is to be set, but the sidecar takes no writes
  * @unreadable: a block could not be read for the resync
  * @intent_wait: struct repl_io whose extents are being made hot
  * @cap_wait: that wait for a free slot
@@ -262,7 +264,7 @@ struct repl_member {
 	struct repl_intent	intent;
 	struct list_head	intent_wait, cap_wait, alone_wait, resume;
 	bool			alone_want, alone_is, alone_noted;
-	bool			clear_compare, clearing, note_compare, owe_compare;
+	bool			clear_compare, clearing, note_compare, must_compare;
 	bool			sidecar_bad;
 	bool			unreadable;
 	bool			degraded;

@@ -592,6 +592,54 @@ static void failed_writes(struct kunit *test)
 	}
 }
 
+/* must-compare could not be set: the sidecar does not become clean without it. */
+static void owed_compare(struct kunit *test)
+{
+	struct context *ctx = test->priv;
+	struct fake *dev = &ctx->dev[0];
+	struct vaio_sidecar *sc = open_owned(test);
+	bool unclean;
+
+	/* it is paid with the release */
+	dev->dead = true;
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_set_must_compare(sc, true), -EIO);
+	KUNIT_EXPECT_TRUE(test, vaio_sidecar_owes_compare(sc));
+	dev->dead = false;
+	KUNIT_EXPECT_EQ(test, look(test)->flags, 0);
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_release(sc), 0);
+	KUNIT_EXPECT_EQ(test, look(test)->state, VAIO_SC_CLEAN);
+	KUNIT_EXPECT_EQ(test, ctx->seen.flags, VAIO_SC_F_MUST_COMPARE);
+	vaio_sidecar_close(sc);
+
+	/* or, when that fails too, by the next owner */
+	sc = open_owned(test);
+	KUNIT_EXPECT_FALSE(test, vaio_sidecar_owes_compare(sc));
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_set_must_compare(sc, false), 0);
+	dev->dead = true;
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_set_must_compare(sc, true), -EIO);
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_release(sc), -EIO);
+	vaio_sidecar_close(sc);
+	dev->dead = false;
+	KUNIT_EXPECT_EQ(test, look(test)->flags, 0);
+	/* opened in vain, it is not forgotten */
+	ctx->expect.identity = "lv:other";
+	KUNIT_EXPECT_PTR_EQ(test, open_on(ctx, 0, &holder_a), ERR_PTR(-EMEDIUMTYPE));
+	ctx->expect.identity = NULL;
+	sc = open_good(test);
+	KUNIT_EXPECT_TRUE(test, vaio_sidecar_owes_compare(sc));
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_set_must_compare(sc, true), -EROFS);
+	KUNIT_EXPECT_EQ(test, own(test, sc, &unclean), 0);
+	KUNIT_EXPECT_TRUE(test, unclean);
+	KUNIT_EXPECT_EQ(test, look(test)->flags, VAIO_SC_F_MUST_COMPARE);
+
+	/* once */
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_set_must_compare(sc, false), 0);
+	vaio_sidecar_close(sc);
+	sc = open_owned(test);
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_flags(sc), 0);
+	vaio_sidecar_close(sc);
+}
+
 static void failed_owning(struct kunit *test)
 {
 	struct context *ctx = test->priv;
@@ -710,6 +758,7 @@ static struct kunit_case sidecar_cases[] = {
 	KUNIT_CASE(conditions_are_durable),
 	KUNIT_CASE(growth),
 	KUNIT_CASE(failed_writes),
+	KUNIT_CASE(owed_compare),
 	KUNIT_CASE(failed_owning),
 	KUNIT_CASE(pages),
 	KUNIT_CASE(async_pages),
