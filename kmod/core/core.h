@@ -195,6 +195,8 @@ struct vaio_disk {
 	bool			attached;	/* lifecycle; a table was live once */
 	struct vaio_sidecar	*sidecar;	/* lifecycle */
 	bool			unclean;	/* its last owner did not release it; lifecycle */
+	bool			unsettled;	/* ... and no table has started since; lifecycle */
+	bool			noted;		/* what is written is noted in its bitmap; lifecycle */
 	bool			flush_failed;	/* of the backing device, at the last suspend; lifecycle */
 	struct percpu_ref	below;
 	struct completion	below_dead;

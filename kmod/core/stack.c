@@ -306,16 +306,52 @@ static void sidecar_end(struct vaio_disk *disk)
 {
 	if (!disk->sidecar)
 		return;
-	/* "clean" says that the backing device has all, durably */
-	if (!disk->flush_failed)
+	/*
+	 * "clean" says that the backing device has all, durably, and that the bitmap
+	 * has what the last owner left in the intent region
+	 */
+	if (!disk->flush_failed && !disk->unsettled)
 		vaio_sidecar_release(disk->sidecar);
+	else if (vaio_sidecar_owes_compare(disk->sidecar))
+		vaio_sidecar_set_must_compare(disk->sidecar, true);
 	vaio_sidecar_close(disk->sidecar);
 	mutex_lock(&disk->lock);
 	disk->sidecar = NULL;
 	disk->sidecar_path[0] = '\0';
 	mutex_unlock(&disk->lock);
 	disk->unclean = false;
+	disk->unsettled = false;
 	disk->flush_failed = false;
+}
+
+/* From here on nobody notes in the disk's sidecar what is written. */
+static int sidecar_unnoted(struct vaio_disk *disk, struct transition *t)
+{
+	int r = vaio_sidecar_set_must_compare(disk->sidecar, true);
+
+	if (r)
+		snprintf(t->reason, sizeof(t->reason), "sidecar %s cannot be written (error %d)",
+			 disk->sidecar_path, r);
+	return r;
+}
+
+/*
+ * The table has another sidecar than the one before, or none. One that fails can be
+ * exchanged for another, which will get all that is known.
+ */
+static int sidecar_leave(struct vaio_disk *disk, struct transition *t)
+{
+	int r = 0;
+
+	if (disk->sidecar && vaio_sidecar_owned(disk->sidecar))
+		r = sidecar_unnoted(disk, t);
+	if (r && !t->sidecar)
+		return r;
+	if (r)
+		pr_err("vaio: disk '%s': %s; before it is used again run `vaioctl sidecar adopt`\n",
+		       disk->name, t->reason);
+	sidecar_end(disk);
+	return 0;
 }
 
 /**
@@ -323,12 +359,17 @@ static void sidecar_end(struct vaio_disk *disk)
  * @slot: the slot
  * @unclean: NULL, or is told whether the last owner did not release it
  *
- * From start() to stop(). Return: the sidecar or NULL.
+ * From start() to stop(). A sidecar may be unclean again though nothing was written
+ * since: a table that failed to start on an unclean one leaves it so.
+ *
+ * Return: the sidecar or NULL.
  */
 struct vaio_sidecar *vaio_slot_sidecar(const struct vaio_slot *slot, bool *unclean)
 {
 	if (unclean)
 		*unclean = slot->disk->unclean;
+	if (slot->filter->class == VAIO_CLASS_REPLICATION)
+		slot->disk->noted = true;
 	return slot->disk->sidecar;
 }
 EXPORT_SYMBOL_GPL(vaio_slot_sidecar);
@@ -362,6 +403,16 @@ static int sidecar_check(struct vaio_stack *stack, struct transition *t)
 	return vaio_sidecar_check_grow(sc, stack->geo.sectors, t->reason, sizeof(t->reason));
 }
 
+/* The sidecar that was opened for the table is the disk's. */
+static void sidecar_enter(struct vaio_disk *disk, struct vaio_stack *stack, struct transition *t)
+{
+	mutex_lock(&disk->lock);
+	disk->sidecar = t->sidecar;
+	strscpy(disk->sidecar_path, stack->sidecar_path, sizeof(disk->sidecar_path));
+	mutex_unlock(&disk->lock);
+	t->sidecar = NULL;
+}
+
 /* The filters have agreed to the table: make the sidecar ours, or stand by. */
 static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 {
@@ -372,18 +423,18 @@ static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 	int r;
 
 	stack->standby = false;
-	if (t->sidecar) {
-		sidecar_end(disk);
-		mutex_lock(&disk->lock);
-		disk->sidecar = t->sidecar;
-		strscpy(disk->sidecar_path, stack->sidecar_path, sizeof(disk->sidecar_path));
-		mutex_unlock(&disk->lock);
-		t->sidecar = NULL;
+	if (t->sidecar && t->sidecar == disk->sidecar) {
+		/* the same device by another path: opened twice, and what is known of it stays */
+		vaio_sidecar_close(disk->sidecar);
+	} else if (t->sidecar || !stack->sidecar_path) {
+		r = sidecar_leave(disk, t);
+		if (r)
+			return r;
 	}
-	if (!stack->sidecar_path) {
-		sidecar_end(disk);
+	if (!stack->sidecar_path)
 		return 0;
-	}
+	if (t->sidecar)
+		sidecar_enter(disk, stack, t);
 	r = vaio_sidecar_own(disk->sidecar, how, &unclean, t->reason, sizeof(t->reason));
 	if (r == -EBUSY) {
 		stack->standby = true;
@@ -391,15 +442,9 @@ static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 	}
 	if (!r && unclean) {
 		disk->unclean = true;
+		disk->unsettled = true;
 		pr_notice("vaio: disk '%s': sidecar %s was not released by its last owner\n",
 			  disk->name, stack->sidecar_path);
-	}
-	/* nobody will note in the bitmap what is written from now on */
-	if (!r && !stack->cfg[VAIO_CLASS_REPLICATION]) {
-		r = vaio_sidecar_set_must_compare(disk->sidecar, true);
-		if (r)
-			snprintf(t->reason, sizeof(t->reason), "sidecar %s cannot be written (error %d)",
-				 stack->sidecar_path, r);
 	}
 	return r ?: vaio_sidecar_grow(disk->sidecar, stack->geo.sectors, t->reason,
 				      sizeof(t->reason));
@@ -599,6 +644,7 @@ static int start_slots(struct vaio_disk *disk, struct transition *t)
 	int c, r;
 
 	below_open(disk);
+	disk->noted = false;
 	for_each_class_up(c) {
 		struct vaio_slot *slot = disk->slots[c];
 
@@ -611,6 +657,12 @@ static int start_slots(struct vaio_disk *disk, struct transition *t)
 			goto bad;
 		}
 	}
+	if (disk->sidecar && !disk->noted) {
+		r = sidecar_unnoted(disk, t);
+		if (r)
+			goto bad;
+	}
+	disk->unsettled = false;
 	return 0;
 bad:
 	below_close(disk);

@@ -6,6 +6,9 @@
 MIB=32
 . "$(dirname "$0")/repl-lib.sh"
 
+# the probe filters have one of the class of replication too
+modprobe vaio exclusive_classes=0 host_id=aaaaaaaa-0000-0000-0000-000000000001 &&
+	load_modules vaio-probe || bail 'the probe filters are loaded'
 repl_modules
 repl_devices || bail 'the devices are made'
 modprobe dm-flakey || bail 'dm-flakey is there'
@@ -27,6 +30,18 @@ crash_restore() {
 		blockdev --flushbufs "/dev/side$n" "/dev/data$n"
 	done
 }
+# sidecar_says N FIELD: what the sidecar of disk N has on its device
+sidecar_says() { vaioctl --json sidecar show "/dev/side$1" | jq -c ".$2"; }
+must_compare() { [[ $(sidecar_says 1 flags) == *must-compare* ]]; }
+trusted() { ! must_compare; }
+# d1_table FEATURES FILTERS: a table of disk 1 with other words
+d1_table() {
+	local -a features filters
+	read -ra features <<<"$1"
+	read -ra filters <<<"$2"
+	echo "0 $((MIB * 2048)) vaio /dev/data1 0 $((2 + ${#features[@]})) uuid $(disk_uuid 1) ${features[*]} ${filters[*]}"
+}
+
 new_group() { vaioctl group create g ring=16MiB "$@"; }
 dirty() { group_field ".disks[$1].dirty"; }
 
@@ -51,6 +66,34 @@ done
 is 'after each crash with a backlog the copies become equal' "$round" "$rounds"
 [[ $round == "$rounds" ]] || note "$(vaioctl group show g; tail -n 3 "$WORK/agent")"
 like 'the kernel knew that the stop was unclean' "$(dmesg)" 'was not released by its last owner'
+
+# --- a crash with a backlog, and then a filter below that does not start
+
+agent_kill
+writer --streams 8 --count 40 --max 65536 --seed "$((VAIO_SEED + 96))" >/dev/null
+crash_copy
+repl_down && vaioctl group delete g && crash_restore
+new_group on_loss=stall:60s,track
+no_start=$(d1_table 'sidecar /dev/side1' '2 replication 2 group g probe-qos 2 fail_start yes')
+check_fails 'a table with a filter that does not start fails' '' dmsetup create d1 --table "$no_start"
+dmsetup remove d1 2>/dev/null
+is 'it does not make an unclean sidecar clean' "$(sidecar_says 1 state)" '"active"'
+repl_up group g
+hot=$(dirty 0)
+check 'what was hot at the crash is dirty' test "$hot" -gt 0
+repl_down && crash_restore
+dmsetup create d1 --notable && dmsetup load d1 --table "$no_start"
+check_fails 'it fails again' '' dmsetup resume d1
+# a name that the kernel finds, of the same device
+ln /dev/side1 /dev/alias1 2>/dev/null || mknod /dev/alias1 b "$((0x$(stat -Lc %t /dev/side1)))" "$((0x$(stat -Lc %T /dev/side1)))"
+check 'a table that names the sidecar in another way starts' eval '
+	dmsetup load d1 --table "$(d1_table "sidecar /dev/alias1" "1 replication 2 group g")" && dmsetup resume d1'
+is 'the same is dirty' "$(dirty 0)" "$hot"
+dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1
+dmsetup create d2 --table "$(repl_table 2 group g)"
+rm /dev/alias1
+agent_start
+copies_equal 'and the copies become equal'
 
 # --- a crash in the middle of a resync
 
@@ -113,21 +156,115 @@ check 'after a clean stop not all is dirty' test "$(dirty 0)" -lt $((MIB << 20))
 agent_start
 copies_equal 'and the copies become equal'
 
-# --- started without the filter
+# --- written while nobody notes it on the sidecar
 
-check 'a disk is written without the filter' eval '
-	agent_kill
-	dmsetup remove --retry d1 &&
-	dmsetup create d1 --table "0 $((MIB * 2048)) vaio /dev/data1 0 4 uuid $(disk_uuid 1) sidecar /dev/side1 0" &&
-	dd if=/dev/urandom of=/dev/mapper/d1 bs=4096 count=3 seek=77 oflag=direct status=none &&
-	dmsetup remove --retry d1 &&
-	dmsetup create d1 --table "$(repl_table 1 group g)"'
+mem_disk side3 4
+vaioctl sidecar format /dev/side3 --device /dev/data1 --disk "$(disk_uuid 1)" \
+	--grow-factor 1 --epochs 0 >/dev/null
+# unnoted NAME FEATURES FILTERS: d1 is reloaded to these, written, removed, and made as it was
+unnoted() {
+	local name=$1 between
+	between=$(d1_table "$2" "$3")
+	random 0 $((MIB * 256 - 4))
+	check "$name: the disk is written" eval '
+		agent_kill
+		dmsetup load d1 --table "$between" && dmsetup resume d1 &&
+		dd if=/dev/urandom of=/dev/mapper/d1 bs=4096 count=3 seek="$REPLY" oflag=direct status=none &&
+		dmsetup remove --retry d1'
+	check "$name: the sidecar says that it does not know" must_compare
+	check "$name: the disk is replicated again" dmsetup create d1 --table "$(repl_table 1 group g)"
+	: >"$WORK/agent"
+	agent_start
+	copies_equal "$name: it is compared, and the copies become equal"
+	# in the group the ring has the write too
+	[[ $3 == *replication* ]] || like "$name: the difference was found" "$(cat "$WORK/agent")" 'DIFFERS'
+	check "$name: the sidecar is trusted again" wait_for 60 trusted
+}
+unnoted 'a table without the filter' 'sidecar /dev/side1' 0
+unnoted 'a table without the sidecar' '' 0
+unnoted 'replication without a sidecar' '' '1 replication 2 sidecar none'
+unnoted 'replication beside the sidecar' 'sidecar /dev/side1' '1 replication 2 sidecar none'
+unnoted 'replication with another sidecar' 'sidecar /dev/side3' '1 replication 0'
+
+# --- must-compare moves with what is known
+
 agent_kill
+dmsetup remove --retry d1
+dmsetup create d1 --table "$(d1_table 'sidecar /dev/side1' 0)" && dmsetup remove --retry d1
+dmsetup create d1 --table "$(repl_table 1 group g)"
+is 'the other sidecar trusts its bits' "$(sidecar_says 3 flags)" '[]'
+dmsetup load d1 --table "$(d1_table 'sidecar /dev/side3' '1 replication 2 group g')"
+check 'a disk that must be compared gets another sidecar' dmsetup resume d1
+is 'that says so too' "$(sidecar_says 3 flags)" '["must-compare"]'
+dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1
 agent_start
-copies_equal 'it is compared, and the copies become equal'
-like 'the difference was found' "$(cat "$WORK/agent")" 'DIFFERS'
-check 'and is trusted again' wait_for 60 eval '
-	[[ $(vaioctl --json sidecar show /dev/side1) != *must-compare* ]]'
+copies_equal 'it is compared'
+check 'and trusted' wait_for 60 trusted
+
+# --- a sidecar that takes no writes for a while
+
+side_table() { echo "0 $(blockdev --getsz /dev/side1) $1"; }
+side_works() {
+	dmsetup load faulty --table "$(side_table 'linear /dev/side1 0')"
+	dmsetup suspend faulty && dmsetup resume faulty
+}
+# A write to an extent that is not hot, of which nothing can be noted.
+outage() {
+	agent_kill
+	dmsetup load faulty --table "$(side_table 'flakey /dev/side1 0 0 60 1 error_writes')" &&
+		dmsetup suspend faulty && dmsetup resume faulty &&
+		dd if=/dev/urandom of=/dev/mapper/d1 bs=4096 count=1 seek="$1" oflag=direct status=none
+}
+faulty_up() {
+	dmsetup create d1 --table "$(d1_table 'sidecar /dev/mapper/faulty' '1 replication 2 group g')"
+}
+# The intent region says that an extent is hot: of these bits all but a head of 32 bytes.
+intent_noted() {
+	local at
+	at=$(vaioctl --json sidecar dump /dev/side1 | jq '[.. | objects | select(.name? == "intent").offset] | first')
+	[[ $(dd if=/dev/side1 bs=4096 skip=$((at / 4096)) count=1 iflag=direct status=none | tail -c +33 |
+		tr -d '\0' | wc -c) != 0 ]]
+}
+settled() { wait_for 120 caught_up && wait_for 60 eval 'vaioctl disk stats d1 | grep -q "hot_extents = 0"'; }
+
+agent_kill
+dmsetup remove --retry d1
+dmsetup create faulty --table "$(side_table 'linear /dev/side1 0')"
+faulty_up
+agent_start
+check 'a disk with a sidecar that will fail is replicated' settled
+dmesg -C
+check 'the sidecar fails' outage 100
+like 'and nothing can be noted' "$(dmesg)" 'takes no writes, not even the flag must-compare'
+check 'it works again, and the disk is removed at once' eval 'side_works; dmsetup remove --retry d1'
+is 'the sidecar is clean' "$(sidecar_says 1 state)" '"clean"'
+check 'but everything is to be compared' must_compare
+faulty_up
+agent_start
+copies_equal 'it is, and the copies become equal'
+check 'the sidecar is trusted' wait_for 60 trusted
+
+check 'the sidecar fails again' outage 2100
+check 'the disk is removed' dmsetup remove --retry d1
+side_works
+check 'the sidecar knows nothing of it' trusted
+check 'the disk starts again' faulty_up
+check 'and everything is to be compared' must_compare
+agent_start
+copies_equal 'it is, and the copies become equal again'
+check 'the sidecar is trusted then' wait_for 60 trusted
+
+check 'it is caught up' settled
+check 'the sidecar fails a third time' outage 4100
+check 'it works again, and the disk is suspended and resumed' eval 'side_works; dmsetup suspend d1 && dmsetup resume d1'
+check 'the extents that are hot are noted on it' intent_noted
+agent_start
+copies_equal 'and the copies become equal once more'
+agent_kill
+dmsetup remove --retry d1
+dmsetup remove --retry faulty
+dmsetup create d1 --table "$(repl_table 1 group g)"
+agent_start
 
 # --- local writes that take long, and that fail
 
@@ -196,5 +333,6 @@ check_fails 'it cannot become smaller' '' eval 'dmsetup suspend d3 && dmsetup re
 dmsetup remove --retry d3
 
 check 'the group is deleted' vaioctl group delete g
+check 'the probe filters unload' rmmod vaio_probe
 repl_unload
 done_testing

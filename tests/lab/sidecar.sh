@@ -153,6 +153,8 @@ is 'in standby' "$(state)" standby
 like 'and says who has it' "$(dmesg)" 'owned by host bb000000-0000-0000-0000-000000000000 since .*, state active'
 check_fails 'reads fail' 'error reading' dd if=/dev/mapper/v1 of=/dev/null bs=4096 count=1 iflag=direct
 check_fails 'writes fail' 'error writing' dd if=/dev/zero of=/dev/mapper/v1 bs=4096 count=1 oflag=direct
+check 'a table without the word sidecar starts' eval '
+	dmsetup load v1 --table "0 131072 vaio /dev/data 0 2 uuid $uuid 0" && dmsetup resume v1'
 down
 is 'nothing was written to the sidecar' "$(md5sum </dev/side)" "$before"
 check 'taken over' up /dev/data /dev/side "$uuid" takeover yes
