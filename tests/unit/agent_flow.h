@@ -40,7 +40,7 @@ static char replicad[PATH_MAX];
 static const char *replicad_at = "../bin/vaio-replicad";	/* from where the test is */
 static pid_t replicad_pid, worker_pid;
 static int port;
-static struct group_config group_config;
+static struct group_config group_config, *running;	/* running: the worker's, in shared memory */
 static struct shared *shared;
 static int requests[2];
 
@@ -74,12 +74,18 @@ static struct fake {
 	uint64_t next, durable, head, tail;
 	uint64_t first;			/* record of what is captured now */
 	bool bound, in_resync, gap, captured[DISKS];
+	bool absent[DISKS];		/* not in the group */
+	uint8_t uuid[DISKS];		/* its first byte */
+	uint16_t number[DISKS];		/* on the wire */
 	bool dirty[DISKS][BLOCKS], check[DISKS][BLOCKS];
 	uint8_t image[DISKS][DISK];
 	unsigned int starts[3], gave_up, stops, resent, marked, most;	/* most: records not acknowledged at a time */
 	unsigned int checks, checks_held;	/* CHECKs that were put; 0, or how many at most */
 	size_t stack;			/* bytes of it that a thread of the worker gets */
 	bool dies;			/* the worker, when it is told of a difference */
+	unsigned int dies_at_start;	/* the worker, in this START from now on; 0: none */
+	uint64_t read, told;		/* highest record that was read, that was told to be durable */
+	unsigned int wrong;		/* records that were skipped, acknowledged unread, or read when they could be gone */
 } *k;
 
 static void lock(void)
@@ -152,7 +158,7 @@ static void give_up(void)
 		if (d->member < DISKS)
 			mark(d->member, d->offset, d->length);
 	}
-	k->durable = k->next - 1;
+	k->durable = k->read = k->next - 1;
 	k->tail = k->head;
 	k->captured[0] = k->captured[1] = k->in_resync = false;
 	k->gap = true;
@@ -162,15 +168,24 @@ static void give_up(void)
 	changed();
 }
 
+/* All that the group has. Locked. */
+static bool captured(void)
+{
+	for (unsigned int d = 0; d < DISKS; d++)
+		if (!k->captured[d] && !k->absent[d])
+			return false;
+	return true;
+}
+
 /* One step of the resync; true when there is more. Locked. */
 static bool resync(void)
 {
 	bool open = false, fits = true;
 
-	if (!k->captured[0] || !k->captured[1])
+	if (!captured())
 		return false;
 	for (uint16_t d = 0; d < DISKS && fits; d++)
-		for (unsigned int b = 0; b < BLOCKS && fits; b++) {
+		for (unsigned int b = 0; b < BLOCKS && fits && k->captured[d]; b++) {
 			uint8_t *p = k->image[d] + b * BLOCK, hash[32];
 
 			if (k->dirty[d][b]) {
@@ -232,6 +247,14 @@ bool ring_tracking(const struct ring *r) { return r->control->state == VAIO_REPL
 
 int ring_record(const struct ring *r, uint64_t seq, struct vaio_repl_desc *d, const void **payload, struct vr_err *e)
 {
+	lock();
+	if (seq > k->read + 1 || seq <= k->told) {
+		say(3, "the ring: record %llu is read after %llu, %llu is durable", (unsigned long long)seq,
+		    (unsigned long long)k->read, (unsigned long long)k->told);
+		k->wrong++;
+	}
+	k->read = seq > k->read ? seq : k->read;
+	unlock();
 	*d = r->desc[seq % NR_DESC];
 	*payload = r->data + d->data;
 	return d->seq == seq ? 0 : vr_fail(e, -EPROTO, "not that record");
@@ -246,22 +269,26 @@ bool ring_sleep(struct ring *r, uint64_t seq, uint64_t epoch)
 int ring_members(struct ring *r, struct vaio_repl_member m[VAIO_REPL_MEMBERS], unsigned int *n)
 {
 	(void)r;
+	*n = 0;
 	lock();
 	for (uint16_t i = 0; i < DISKS; i++) {
-		memset(&m[i], 0, sizeof(*m));
-		m[i].uuid[0] = (uint8_t)(i + 1);
-		m[i].bytes = DISK;
-		m[i].block_size = 512;
-		m[i].id = i;
-		m[i].flags = k->captured[i] ? VAIO_REPL_M_CAPTURED : 0;
-		sprintf(m[i].name, "d%d", i + 1);
+		if (k->absent[i])
+			continue;
+		memset(m, 0, sizeof(*m));
+		m->uuid[0] = k->uuid[i];
+		m->bytes = DISK;
+		m->block_size = 512;
+		m->id = i;
+		m->flags = k->captured[i] ? VAIO_REPL_M_CAPTURED : 0;
+		sprintf(m->name, "d%d", k->uuid[i]);
 		for (unsigned int b = 0; b < BLOCKS; b++) {
-			m[i].dirty += k->dirty[i][b] ? BLOCK : 0;
-			m[i].to_check += k->check[i][b] ? BLOCK : 0;
+			m->dirty += k->dirty[i][b] ? BLOCK : 0;
+			m->to_check += k->check[i][b] ? BLOCK : 0;
 		}
+		m++;
+		++*n;
 	}
 	unlock();
-	*n = DISKS;
 	return 0;
 }
 
@@ -292,6 +319,8 @@ int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, u
 			k->check[member][b] |= mode == VAIO_REPL_START_CHECK;
 		}
 		changed();
+		if (k->dies_at_start && !--k->dies_at_start)
+			_exit(77);
 	}
 	unlock();
 	return err;
@@ -326,6 +355,11 @@ int ring_durable(struct ring *r, uint64_t epoch, uint64_t upto)
 	else if (upto >= k->next)
 		err = -EINVAL;
 	else if (upto > k->durable) {
+		if (upto > k->read) {
+			say(3, "the ring: record %llu is acknowledged, %llu was read", (unsigned long long)upto, (unsigned long long)k->read);
+			k->wrong++;
+		}
+		k->told = upto;
 		k->durable = upto;
 		k->tail = k->end[upto % NR_DESC];
 	}
@@ -406,6 +440,25 @@ static int end_process(pid_t *pid, int sig)
 	return status;
 }
 
+/* The worker ends by itself, as the test wanted it to; another one may have the ring. */
+static void worker_dies(void)
+{
+	bool ended = false;
+	int status = 0;
+
+	for (int i = 0; i < 30000 && !ended; i++) {
+		ended = waitpid(worker_pid, &status, WNOHANG) == worker_pid;
+		usleep(1000);
+	}
+	if (!ended)
+		fail_msg("the group's process goes on; see the log in %s", scratch);
+	worker_pid = 0;
+	lock();
+	k->bound = k->dies = false;
+	unlock();
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+}
+
 static void start_worker(void)
 {
 	sigset_t set, before;
@@ -417,11 +470,12 @@ static void start_worker(void)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	snprintf(target, sizeof(target), "localhost:%d", port);
+	*running = group_config;
 	worker_pid = fork();
 	if (!worker_pid) {
 		freopen(in_scratch("log"), "a", stderr);
 		setvbuf(stderr, NULL, _IOLBF, 0);
-		_exit(worker_run("g", target, &group_config, shared, requests[1]));
+		_exit(worker_run("g", target, running, shared, requests[1]));
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
@@ -509,7 +563,7 @@ static void settle(void)
 	for (int i = 0; i < 30000 && !done; i++) {
 		lock();
 		resync();
-		done = k->captured[0] && k->captured[1] && !k->in_resync && k->durable == k->next - 1;
+		done = captured() && !k->in_resync && k->durable == k->next - 1;
 		unlock();
 		usleep(2000);
 	}
@@ -531,7 +585,7 @@ static void check_point(const char *text, const uint8_t want[DISKS][DISK])
 	if (vr_pin_take(dir, text, mono_ns(), &pin, &st, &p, &why) || vr_view_open(st, p.seq, &v, &why))
 		fail_msg("%s: %s", text, why.text);
 	for (uint16_t d = 0; d < DISKS; d++) {
-		if (vr_view_read(v, d, got, DISK, 0, &why))
+		if (vr_view_read(v, k->number[d], got, DISK, 0, &why))
 			fail_msg("%s: %s", text, why.text);
 		for (size_t i = 0; i < DISK; i += 512)
 			if (memcmp(got + i, want[d] + i, 512))
@@ -548,6 +602,8 @@ static void check_all(void)
 	char name[32];
 
 	settle();
+	if (k->wrong)
+		fail_msg("%u records of the ring were not read once, before they were acknowledged; see the log in %s", k->wrong, scratch);
 	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
 	check_point("latest", k->image);
 	for (unsigned int i = 0; i < nr_points; i++) {
@@ -591,6 +647,7 @@ static int setup(void **state)
 	snprintf(group_config.pki, sizeof(group_config.pki), "%s/pki", scratch);
 	group_config.compress = 1;
 	k = mmap(NULL, sizeof(*k), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	running = mmap(NULL, sizeof(*running), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	points = calloc(POINTS, sizeof(*points));
 	pthread_mutexattr_init(&attr);
@@ -599,6 +656,10 @@ static int setup(void **state)
 	pthread_mutex_init(&k->lock, &attr);
 	k->event_fd = eventfd(0, 0);
 	k->next = k->control.epoch = 1;
+	for (uint16_t d = 0; d < DISKS; d++) {
+		k->uuid[d] = (uint8_t)(d + 1);
+		k->number[d] = d;
+	}
 	memset(k->ring_id, 0x42, sizeof(k->ring_id));
 	memset(k->group_uuid, 0x67, sizeof(k->group_uuid));
 	for (unsigned int i = 0; i < DISK; i++)

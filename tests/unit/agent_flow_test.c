@@ -240,52 +240,6 @@ static void test_lost_replica(void **state)
 	assert_true(k->stops <= stops + 2);
 }
 
-/* The replica has compared, and says what differs, and the worker dies: nobody has heard of it. */
-static void test_lost_answer(void **state)
-{
-	int status = 0;
-
-	(void)state;
-	settle();
-	lock();
-	for (unsigned int i = 0; i < 4096; i++)
-		k->image[0][8192 + i] ^= 0x5a;
-	for (unsigned int i = 0; i < nr_points; i++)
-		points[i].lost = true;
-	for (unsigned int b = 0; b < BLOCKS; b++)
-		k->check[0][b] = true;
-	k->in_resync = put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, 0);
-	assert_true(k->in_resync);
-	k->dies = true;
-	resync();
-	unlock();
-	assert_int_equal(waitpid(worker_pid, &status, 0), worker_pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 77);
-	lock();
-	k->dies = k->bound = false;
-	unlock();
-	start_worker();
-	settle();
-	check_all();
-}
-
-/* All disks are captured; @n CHECKs were put, and are acknowledged. */
-static void compared_upto(unsigned int n)
-{
-	bool done = false;
-
-	for (int i = 0; i < 30000 && !done; i++) {
-		lock();
-		k->checks_held = n;
-		resync();
-		done = k->checks >= n && k->durable == k->next - 1;
-		unlock();
-		usleep(1000);
-	}
-	if (!done)
-		fail_msg("%u of %u CHECKs; see the log in %s", k->checks, n, scratch);
-}
-
 static bool ctl(const char *words)
 {
 	char cmd[PATH_MAX + 256], dir[PATH_MAX];
@@ -319,21 +273,102 @@ static void read_generation(struct vr_generation *g)
 }
 
 /*
- * A failover, and back: the source's disk was written to while it was away, which no bitmap tells. What the
- * old source wrote alone is not believed, and the replica becomes equal by comparison.
+ * A batch ends with a record of the agent's own, and the next one is held back: what was acknowledged is the own record, and the
+ * kernel does not take it for the one that is to follow. The replica is put back before the generation
+ * that the agent has begun: a GAP is a batch of its own then.
  */
-static void test_failback(void **state)
+static void test_held_back(void **state)
 {
-	unsigned int compared;
+	struct vr_generation g;
+	uint64_t durable;
 
 	(void)state;
+	settle();
+	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
+	assert_true(sh("cp -a store old"));
+	start_replicad();
+	run_guest(10);
+	settle();
+	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
+	assert_true(sh("rm -rf store/*"));
+	start_replicad();
+	run_guest(10);
+	settle();
+	read_generation(&g);
+	assert_int_equal(end_worker(SIGTERM), 0);
+	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
+	assert_true(sh("rm -rf store && mv old store"));
+	lock();
+	lose();
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	unlock();
+	memset(&shared->figures, 0, sizeof(shared->figures));
+	group_config.rate = 5;		/* bytes a second */
+	start_replicad();
+	start_worker();
+	for (int i = 0; i < 30000 && __atomic_load_n(&shared->figures.durable_seq, __ATOMIC_RELAXED) != g.first_seq - 1; i++)
+		usleep(1000);
+	assert_int_equal(shared->figures.durable_seq, g.first_seq - 1);
+	lock();
+	assert_true(captured());
+	durable = k->durable;
+	unlock();
+	assert_int_equal(durable, k->first - 1);
+	group_config.rate = running->rate = 0;
+	run_guest(20);
+	check_all();
+}
+
+/* The replica has compared, and says what differs, and the worker dies: nobody has heard of it. */
+static void test_lost_answer(void **state)
+{
+	(void)state;
+	settle();
+	lock();
+	for (unsigned int i = 0; i < 4096; i++)
+		k->image[0][8192 + i] ^= 0x5a;
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	for (unsigned int b = 0; b < BLOCKS; b++)
+		k->check[0][b] = true;
+	k->in_resync = put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, 0);
+	assert_true(k->in_resync);
+	k->dies = true;
+	resync();
+	unlock();
+	worker_dies();
+	start_worker();
+	settle();
+	check_all();
+}
+
+/* All disks are captured; @n CHECKs were put, and are acknowledged. */
+static void compared_upto(unsigned int n)
+{
+	bool done = false;
+
+	for (int i = 0; i < 30000 && !done; i++) {
+		lock();
+		k->checks_held = n;
+		resync();
+		done = k->checks >= n && k->durable == k->next - 1;
+		unlock();
+		usleep(1000);
+	}
+	if (!done)
+		fail_msg("%u of %u CHECKs; see the log in %s", k->checks, n, scratch);
+}
+
+/* The group was at the replica, and comes back; the worker is not started. The source was written to meanwhile, which no bitmap tells. */
+static void fail_over_and_back(void)
+{
 	settle();
 	assert_true(ctl("failover"));
 	run_guest(20);
 	assert_int_equal(end_worker(SIGTERM), 0);
 	lock();
 	lose();
-	compared = k->starts[VAIO_REPL_START_CHECK];
 	for (unsigned int i = 0; i < 4096; i++) {
 		k->image[0][8192 + i] ^= 0x5a;
 		k->image[1][DISK - 4096 + i] ^= 0xa5;
@@ -343,11 +378,18 @@ static void test_failback(void **state)
 	assert_true(ctl("failback"));
 	assert_true(ctl("commit"));
 	read_generation(&group_config.generation);
-	/* lost connections, and agents, in the midst of it do not begin it anew */
-	lock();
 	k->checks = 0;
 	k->checks_held = 1;
-	unlock();
+}
+
+/* What the old source wrote alone is not believed, and the replica becomes equal by comparison. */
+static void test_failback(void **state)
+{
+	unsigned int compared = k->starts[VAIO_REPL_START_CHECK];
+
+	(void)state;
+	fail_over_and_back();
+	/* lost connections, and agents, in the midst of it do not begin it anew */
 	start_worker();
 	for (unsigned int n = 1; n < 2 * BLOCKS; n += 8) {
 		compared_upto(n);
@@ -365,6 +407,27 @@ static void test_failback(void **state)
 	run_guest(30);
 	check_all();
 	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared + 2);
+}
+
+/* The comparison begins anew, and the agent is killed when the kernel knows of it and the replica does not: it stays one. */
+static void test_failback_killed(void **state)
+{
+	unsigned int compared = k->starts[VAIO_REPL_START_CHECK];
+
+	(void)state;
+	fail_over_and_back();
+	start_worker();
+	compared_upto(1);
+	lock();
+	lose();
+	k->dies_at_start = 2;
+	unlock();
+	worker_dies();
+	k->checks_held = 0;
+	start_worker();
+	settle();
+	check_all();
+	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared + 4);
 }
 
 /*
@@ -408,6 +471,22 @@ static void test_copied_state(void **state)
 	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared + 2);
 }
 
+/* The kernel begins anew; nobody has its ring. */
+static void new_ring(uint8_t id)
+{
+	lock();
+	lose();
+	memset(k->ring_id, id, sizeof(k->ring_id));
+	k->next = 1;
+	k->durable = k->head = k->tail = k->read = k->told = 0;
+	k->control.published = 0;
+	k->control.epoch = 1;
+	k->gap = false;
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].seq = 0;
+	unlock();
+}
+
 /* The state in /run is lost, or belongs to another ring: a disk that was whole needs its dirty blocks only. */
 static void test_new_ring(void **state)
 {
@@ -416,24 +495,52 @@ static void test_new_ring(void **state)
 	(void)state;
 	settle();
 	assert_int_equal(end_worker(SIGTERM), 0);
-	lock();
 	bitmap = k->starts[VAIO_REPL_START_BITMAP];
-	lose();
-	memset(k->ring_id, 0x99, sizeof(k->ring_id));
-	k->next = 1;
-	k->durable = k->head = k->tail = 0;
-	k->control.published = 0;
-	k->control.epoch = 1;
-	k->gap = false;
-	for (unsigned int i = 0; i < nr_points; i++)
-		points[i].seq = 0;
-	unlock();
+	new_ring(0x99);
 	run_guest(20);
 	start_worker();
 	settle();
 	run_guest(50);
 	check_all();
 	assert_int_equal(k->starts[VAIO_REPL_START_BITMAP], bitmap + 2);
+	assert_int_equal(end_worker(SIGTERM), 0);
+}
+
+/* The kernel captures a disk that joined, and the agent is killed before it hears of that: the next one knows whose records these are. */
+static void test_killed_at_start(void **state)
+{
+	(void)state;
+	/* at an index that no disk had */
+	new_ring(0x9a);
+	k->absent[1] = true;
+	start_worker();
+	settle();
+	lock();
+	k->absent[1] = false;
+	k->dies_at_start = 1;
+	changed();
+	unlock();
+	worker_dies();
+	start_worker();
+	run_guest(20);
+	check_all();
+	/* at that of a disk that has left */
+	lock();
+	assert_true(put(VAIO_REPL_MEMBER_DOWN, 1, 0, 0, "", 0, 1));
+	k->captured[1] = false;
+	k->uuid[1] = 9;
+	k->number[1] = DISKS;
+	for (unsigned int i = 0; i < DISK; i++)
+		k->image[1][i] = (uint8_t)draw(256);
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	k->dies_at_start = 1;
+	changed();
+	unlock();
+	worker_dies();
+	start_worker();
+	run_guest(20);
+	check_all();
 	assert_int_equal(end_worker(SIGTERM), 0);
 }
 
@@ -447,10 +554,13 @@ int main(void)
 		cmocka_unit_test(test_blocked),
 		cmocka_unit_test(test_gaps),
 		cmocka_unit_test(test_lost_replica),
+		cmocka_unit_test(test_held_back),
 		cmocka_unit_test(test_lost_answer),
 		cmocka_unit_test(test_failback),
+		cmocka_unit_test(test_failback_killed),
 		cmocka_unit_test(test_copied_state),
 		cmocka_unit_test(test_new_ring),
+		cmocka_unit_test(test_killed_at_start),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);

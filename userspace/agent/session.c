@@ -311,13 +311,24 @@ static uint16_t start_mode(struct worker *w, const struct vaio_repl_member *m)
 	return VAIO_REPL_START_CHECK;
 }
 
+/*
+ * Before START: a process that is killed right after it leaves records with this index to the next one, which has to know whose they
+ * are. What the ring had of the disk that had the index is durable, or given up.
+ */
+static void name_index(struct worker *w, const struct vaio_repl_member *m)
+{
+	struct ring_disk *d = &w->run->disk[m->id];
+
+	if (!memcmp(d->uuid, m->uuid, sizeof(d->uuid)))
+		return;
+	d->full = 0;
+	memcpy(d->uuid, m->uuid, sizeof(d->uuid));
+}
+
 static void note_start(struct worker *w, const struct vaio_repl_member *m, uint16_t mode, uint64_t epoch, uint64_t seq)
 {
 	struct ring_disk *d = &w->run->disk[m->id];
 
-	if (memcmp(d->uuid, m->uuid, sizeof(d->uuid)))
-		d->full = 0;
-	memcpy(d->uuid, m->uuid, sizeof(d->uuid));
 	/* From here on the kernel's bitmap says what is missing, as long as this kernel runs. */
 	if (mode == VAIO_REPL_START_FULL)
 		d->full = 1;
@@ -343,6 +354,7 @@ static int start_one(struct worker *w, const struct vaio_repl_member *m, struct 
 	}
 	if (w->stream.live && epoch != w->stream.epoch)
 		return -ESTALE;
+	name_index(w, m);
 	err = ring_start(&w->ring, epoch, m->id, mode, &seq);
 	if (err == -ENODATA) {
 		mode = VAIO_REPL_START_CHECK;
@@ -390,8 +402,9 @@ static int start_disks(struct worker *w, struct vr_err *e)
 	}
 	if (!wait)
 		return 0;
-	s->resync_kind = kind ? kind : VAIO_RW_S_BITMAP;
-	s->resync_bytes = bytes;
+	/* Kept for the next process, which may be the one that sends RESYNC_BEGIN. */
+	s->resync_kind = w->run->resync_kind = kind ? kind : VAIO_RW_S_BITMAP;
+	s->resync_bytes = w->run->resync_bytes = bytes;
 	if (s->gap && !w->run->gap_since_ns)
 		w->run->gap_since_ns = mono_ns();
 	for (unsigned int i = 0; i < w->nr_members; i++) {

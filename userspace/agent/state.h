@@ -21,6 +21,8 @@ struct ring_state {
 	uint64_t complete;		/* newest point of the replica, as far as known */
 	uint64_t gap_since_ns;		/* CLOCK_MONOTONIC; 0: points are offered */
 	uint64_t rpo_worst_ns, gaps;
+	uint64_t resync_bytes;		/* of the RESYNC_BEGIN that the last START brought, with its kind */
+	uint32_t resync_kind, reserved;
 	struct ring_disk {
 		uint8_t uuid[VAIO_RW_ID_LEN];	/* who has this index in records not yet durable */
 		uint32_t full;			/* START with FULL was done: the kernel's bitmap is right */

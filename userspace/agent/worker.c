@@ -581,6 +581,10 @@ static int begin(struct worker *w, int signals, struct vr_err *e)
 	if (!w->run)
 		return -EIO;
 	w->stream.map = &w->run->map;
+	w->stream.resync_kind = w->run->resync_kind;
+	w->stream.resync_bytes = w->run->resync_bytes;
+	/* Of one that the process before this one should have sent. */
+	w->stream.gap_reason = VAIO_RW_GAP_AGENT;
 	w->durable_ring = w->ring.bound.durable;
 	w->complete_seq = w->run->complete;
 	w->changes = ring_changes(&w->ring) - 1;
