@@ -169,8 +169,7 @@ struct vaio_rw_hello {
 #define VAIO_RW_W_EMPTY		(1U << 0)	/* nothing is here: begin with an initial resync */
 #define VAIO_RW_W_COMPARE	(1U << 1)	/* acknowledged records are missing: begin with GAP and compare all */
 #define VAIO_RW_W_RESYNC	(1U << 2)	/* a gap or resync stretch is open */
-#define VAIO_RW_W_BLOCKED	(1U << 3)	/* no room: BLOCKED follows */
-#define VAIO_RW_W_KNOWN		0xfU
+#define VAIO_RW_W_KNOWN		0x7U
 
 /**
  * struct vaio_rw_welcome - what the replica has

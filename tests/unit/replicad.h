@@ -143,6 +143,7 @@ static bool agent_connect(struct agent *a, const char *who)
 static void agent_close(struct agent *a)
 {
 	gnutls_deinit(a->tls);
+	a->tls = NULL;
 	gnutls_certificate_free_credentials(a->creds);
 	close(a->fd);
 }
@@ -235,11 +236,10 @@ struct greeting {
 	const char *name;		/* of the group; NULL: groupN */
 };
 
-static int agent_hello(struct agent *a, const struct greeting *g)
+static void hello(struct agent *a, const struct greeting *g)
 {
 	struct { struct vaio_rw_hello h; struct vaio_rw_generation g[VAIO_RW_MAX_GENERATIONS]; } d;
 	unsigned int nr = 0;
-	int type;
 
 	memset(&d, 0, sizeof(d));
 	d.h.version_min = d.h.version_max = htole32(1);
@@ -270,6 +270,14 @@ static int agent_hello(struct agent *a, const struct greeting *g)
 	snprintf((char *)d.h.host_name, sizeof(d.h.host_name), "source%u", g->host);
 	snprintf((char *)d.h.group_name, sizeof(d.h.group_name), g->name ? "%s" : "group%.0s%u", g->name ? g->name : "", g->group);
 	assert_true(agent_send(a, VAIO_RW_HELLO, &d, sizeof(d.h) + nr * sizeof(*d.g)));
+}
+
+/* The answer's type. */
+static int agent_hello(struct agent *a, const struct greeting *g)
+{
+	int type;
+
+	hello(a, g);
 	type = agent_receive(a);
 	if (type == VAIO_RW_WELCOME)
 		a->durable = le64toh(a->in.welcome.durable_seq);

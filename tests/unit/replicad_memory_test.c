@@ -14,6 +14,7 @@
 #define EACH		(QUEUE / GROUPS)
 #define OFFERED		(60 * MIB)	/* by each source */
 #define FIXED		(32 * MIB)	/* libraries, threads, connections */
+#define SHORT		300		/* connections: more than there were ever places for */
 #define PER_GROUP	(8 * MIB)	/* beside its batches, with batches and an index as small as here */
 
 /* What storage hangs: files with @what in their path; NULL: none. */
@@ -193,6 +194,111 @@ static void test_all_hang(void **state)
 	for (unsigned int i = 0; i < GROUPS; i++) {
 		agent_close(&sources[i].a);
 		check_replica(&sources[i].m, sources[i].id, "latest");
+	}
+}
+
+/* A HELLO of the source's next connection. */
+static struct greeting next_hello(const struct source *s)
+{
+	static uint64_t connection = 1;
+	struct greeting g = { .group = s->id, .host = 1, .ring = 1, .generation = 1, .connection = ++connection,
+			      .next_seq = s->m.next_seq };
+
+	return g;
+}
+
+/* Its connection is new, and what it sends becomes durable. */
+static void goes_on(struct source *s)
+{
+	struct greeting g = next_hello(s);
+	time_t patience = time(NULL) + 120;
+
+	/* The one before may not be gone yet: BUSY is told, and tried again. */
+	for (;;) {
+		if (!agent_connect(&s->a, "a"))
+			fail_msg("group%u: its source is not heard", s->id);
+		if (agent_hello(&s->a, &g) == VAIO_RW_WELCOME)
+			break;
+		if (le32toh(s->a.in.end.code) != VAIO_RW_END_BUSY || time(NULL) > patience)
+			fail_msg("group%u: %s", s->id, (char *)s->a.in.end.text);
+		agent_close(&s->a);
+	}
+	assert_int_equal(s->a.durable, model_last(&s->m));
+	next_message(s);
+	s->offered += s->len;
+	settle(s);
+}
+
+/*
+ * One group's storage hangs while its connection is cut: sources that come again and again are told to wait, and take no place
+ * of other groups' sources.
+ */
+static void test_cut_and_hangs(void **state)
+{
+	struct source *hangs = &sources[0];
+	struct agent *waits = calloc(1, sizeof(*waits)), *once = calloc(1, sizeof(*once));
+	time_t patience = time(NULL) + 120;
+	struct greeting g;
+
+	(void)state;
+	goes_on(hangs);
+	goes_on(&sources[1]);
+	unlink(in_scratch("stall.hit"));
+	stall("313131313131/journal/");
+	next_message(hangs);
+	while (!offer(hangs, hangs->offered))
+		wait_a_while(hangs, POLLOUT, 1000);
+	while (access(in_scratch("stall.hit"), F_OK)) {
+		assert_true(time(NULL) < patience);
+		usleep(10000);
+	}
+	agent_close(&hangs->a);
+	/* What place it had is anybody's. */
+	agent_close(&sources[1].a);
+	g = next_hello(hangs);
+	assert_true(agent_connect(waits, "a"));
+	hello(waits, &g);
+	for (unsigned int i = 0; i < SHORT; i++) {
+		g = next_hello(hangs);
+		/* Agents that give up. */
+		if (agent_connect(once, "a"))
+			hello(once, &g);
+		agent_close(once);
+	}
+	goes_on(&sources[1]);
+	agent_close(&sources[1].a);
+	/* Who waits is told that it cannot be now. */
+	assert_int_equal(agent_receive(waits), VAIO_RW_END);
+	assert_int_equal(le32toh(waits->in.end.code), VAIO_RW_END_BUSY);
+	agent_close(waits);
+	stall(NULL);
+	goes_on(hangs);
+	agent_close(&hangs->a);
+	free(waits);
+	free(once);
+}
+
+/* Connections of which nothing is heard: known sources get in, and memory has its bound. */
+static void test_strangers(void **state)
+{
+	const uint64_t bound = QUEUE + FIXED + GROUPS * PER_GROUP;
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fds[SHORT];
+
+	(void)state;
+	inet_pton(AF_INET, "127.0.0.1", &addr.sin_addr);
+	for (unsigned int i = 0; i < SHORT; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(fds[i], (void *)&addr, sizeof(addr)), 0);
+	}
+	for (unsigned int i = 0; i < GROUPS; i++)
+		goes_on(&sources[i]);
+	assert_true(memory_of(daemon_pid, "VmHWM") <= bound);
+	for (unsigned int i = 0; i < SHORT; i++)
+		close(fds[i]);
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		agent_close(&sources[i].a);
+		check_replica(&sources[i].m, sources[i].id, "latest");
 		model_free(&sources[i].m);
 		free(sources[i].message);
 	}
@@ -211,6 +317,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_hangs),
 		cmocka_unit_test(test_all_hang),
+		cmocka_unit_test(test_cut_and_hangs),
+		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_options),
 	};
 	const char *text = getenv("VAIO_SEED");

@@ -493,6 +493,125 @@ static void test_index_lost(void **state)
 	model_free(&other);
 }
 
+static void send_built(struct agent *a, struct model *m)
+{
+	size_t len;
+	const void *batch = vr_builder_finish(m->builder, &len);
+
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+}
+
+/*
+ * The index of older segments cannot be written, and what is in memory of it is as much as may be: the source is told, as of a full
+ * store, and another connection is taken meanwhile. It can be written again: all goes on.
+ */
+static void test_upkeep_fails(void **state)
+{
+	/* 2,046 cells of 64 KiB, and no whole cell of 64 MiB */
+	const uint64_t large = 64 << 20, cell = 64 << 10, range = 2 * large - 2 * cell;
+	struct greeting g = { .group = 0x2c, .host = 1, .ring = 1, .generation = 1, .connection = 1, .next_seq = 1 };
+	struct vaio_rw_member disk = { .disk = { 1 }, .size = htole64(1ULL << 40), .block_size = htole32(512) };
+	struct vaio_rw_record r = { 0 };
+	struct agent *a = malloc(sizeof(*a));
+	struct model m;
+	json_t *j, *group;
+
+	(void)state;
+	model_init(&m, seed);
+	vr_builder_free(m.builder);
+	memset(m.group, g.group, 16);
+	m.builder = vr_builder_new(m.group, 1 << 20, 1);
+	agent_start(a, &g);
+	assert_int_equal(model_generation(&m), 0);
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &disk, sizeof(disk), 0, NULL), 0);
+	send_built(a, &m);
+	wait_durable(a, 2);
+	assert_true(sh("mkdir -p store/2c*/index && mkdir -p $(echo store/2c*/index)/new/er"));
+	for (int part = 0; part < 2; part++) {
+		int type = 0;
+
+		for (uint64_t n = 0, sent = 0; type != VAIO_RW_BLOCKED; n++) {
+			for (int i = 0; i < 100; i++) {
+				r.offset = htole64((n * 100 + (uint64_t)i) % 4000 * 2 * large + cell);
+				r.length = htole64(range);
+				assert_int_equal(model_put(&m, &r, VAIO_RW_R_DISCARD, 0, NULL, 0, 0, NULL), 0);
+			}
+			send_built(a, &m);
+			sent += 100;
+			do
+				type = agent_receive(a);
+			while (type == VAIO_RW_DURABLE && a->durable < m.next_seq - 1);
+			assert_true(type == VAIO_RW_DURABLE || type == VAIO_RW_BLOCKED);
+			assert_true(sent < 10000);
+		}
+		if (!strstr((char *)a->in.blocked.text, "upkeep"))
+			fail_msg("BLOCKED: %s", (char *)a->in.blocked.text);
+		assert_int_equal(le64toh(a->in.blocked.durable_seq), a->durable);
+		j = ask(json_pack("{s:s, s:s}", "do", "status", "group", "group44"));
+		group = json_object_get(j, "group");
+		assert_string_equal(json_string_value(json_object_get(group, "state")), "full");
+		assert_non_null(strstr(json_string_value(json_object_get(group, "blocked")), "upkeep"));
+		json_decref(j);
+		if (part)
+			break;
+		/* a newer one takes its place */
+		agent_close(a);
+		g.connection++;
+		g.next_seq = m.next_seq;
+		agent_start(a, &g);
+		m.next_seq = a->durable + 1;
+	}
+	assert_true(sh("rm -r store/2c*/index/new"));
+	while (agent_receive(a) != VAIO_RW_UNBLOCKED)
+		;
+	assert_int_equal(le64toh(a->in.unblocked.durable_seq), m.next_seq - 1);
+	agent_close(a);
+	free(a);
+	model_free(&m);
+}
+
+/* A store that is there when its group's making is asked for: put back while the daemon runs, or one whose making failed half way. */
+static void test_store_is_there(void **state)
+{
+	struct greeting g = { .group = 0x2d, .host = 1, .ring = 1, .generation = 1, .connection = 1, .next_seq = 1 };
+	struct agent *a = malloc(sizeof(*a));
+	struct vr_store *st;
+	struct vr_options o = { .write = true };
+	uint8_t id[16];
+	struct vr_io *io;
+	json_t *j;
+
+	(void)state;
+	for (uint8_t n = 0x2d; n <= 0x2e; n++) {
+		char dir[64];
+
+		memset(id, n, sizeof(id));
+		snprintf(dir, sizeof(dir), "store/%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", n, n, n, n, n, n, n,
+			 n, n, n, n, n, n, n, n, n);
+		assert_true(sh("mkdir %s", dir));
+		assert_int_equal(vr_io_open(in_scratch(dir), &io), 0);
+		assert_int_equal(vr_store_create(io, id, n == 0x2d ? "group45" : "group46", &why), 0);
+		if (n == 0x2d) {
+			io->ops->free(io);
+			continue;
+		}
+		/* this one has a source, which is not the one that comes first */
+		assert_int_equal(vr_store_open(io, &o, &st, &why), 0);
+		assert_int_equal(vr_store_client(st, "CN=host-b,O=test", true, &why), 0);
+		vr_store_close(st);
+	}
+	agent_start(a, &g);
+	agent_close(a);
+	refused("b", &g, VAIO_RW_END_IDENTITY, "may not write");
+	/* as a group that was made now */
+	j = ask(json_pack("{s:s, s:s}", "do", "status", "group", "group45"));
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "group"), "retain_ns")), 24ULL * 3600 * 1000000000);
+	json_decref(j);
+	g.group = 0x2e;
+	refused("a", &g, VAIO_RW_END_IDENTITY, "may not write");
+	free(a);
+}
+
 static void test_admin(void **state)
 {
 	json_t *j = ask(json_pack("{s:s}", "do", "list"));
@@ -533,6 +652,8 @@ int main(void)
 		cmocka_unit_test(test_check_fails),
 		cmocka_unit_test(test_index_lost),
 		cmocka_unit_test(test_copied_host),
+		cmocka_unit_test(test_upkeep_fails),
+		cmocka_unit_test(test_store_is_there),
 	};
 	const char *text = getenv("VAIO_SEED");
 

@@ -259,7 +259,7 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 	w->run->connected++;
 	w->session = SESSION_OPEN;
 	w->open_ns = mono_ns();
-	w->blocked = flags & VAIO_RW_W_BLOCKED;
+	w->blocked = false;
 	w->error[0] = 0;
 	w->refused = w->progress = false;
 	for (int i = 0; i < STREAM_MARKS; i++)

@@ -68,17 +68,47 @@ unsigned int vr_store_clients(struct vr_store *st, char (*out)[VAIO_RW_TEXT_LEN]
 	return nr;
 }
 
-int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e)
+static int check_subject(const char *subject, char text[VAIO_RW_TEXT_LEN], struct vr_err *e)
 {
-	struct vr_super *s = st->super, old;
-	char text[VAIO_RW_TEXT_LEN] = "";
-	int i, err = 0;
-
+	memset(text, 0, VAIO_RW_TEXT_LEN);
 	if (!*subject || strlen(subject) >= VAIO_RW_TEXT_LEN)
 		return vr_fail(e, -EINVAL, "the subject name '%.40s' has not 1 to %d bytes", subject, VAIO_RW_TEXT_LEN - 1);
 	memcpy(text, subject, strlen(subject));
-	if (!vr_text_valid((const uint8_t *)text, sizeof(text)))
+	if (!vr_text_valid((const uint8_t *)text, VAIO_RW_TEXT_LEN))
 		return vr_fail(e, -EINVAL, "the subject name has control characters");
+	return 0;
+}
+
+int vr_store_adopt(struct vr_store *st, const char *subject, uint64_t retain_ns, uint64_t quota, struct vr_err *e)
+{
+	struct vr_super *s = st->super, old;
+	char text[VAIO_RW_TEXT_LEN];
+	int rc = check_subject(subject, text, e);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&st->lock);
+	if (!s->nr_clients && !st->durable.last_seq) {
+		old = *s;
+		memcpy(s->clients[0], text, sizeof(text));
+		s->nr_clients = 1;
+		s->retain_ns = retain_ns;
+		s->quota_bytes = quota;
+		rc = vr_super_change(st, &old, e);
+		rc = rc ? rc : 1;
+	}
+	pthread_mutex_unlock(&st->lock);
+	return rc;
+}
+
+int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e)
+{
+	struct vr_super *s = st->super, old;
+	char text[VAIO_RW_TEXT_LEN];
+	int i, err = check_subject(subject, text, e);
+
+	if (err)
+		return err;
 	pthread_mutex_lock(&st->lock);
 	old = *s;
 	i = find_client(s, subject);

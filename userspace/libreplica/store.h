@@ -105,6 +105,8 @@ int vr_store_set_source(struct vr_store *st, const uint8_t *host, const char *ho
 bool vr_store_has_client(struct vr_store *st, const char *subject);
 unsigned int vr_store_clients(struct vr_store *st, char (*out)[VAIO_RW_TEXT_LEN], unsigned int room);
 int vr_store_client(struct vr_store *st, const char *subject, bool add, struct vr_err *e);
+/* An empty store without a client gets one, and its first settings: 1; 0: it is not such a one. */
+int vr_store_adopt(struct vr_store *st, const char *subject, uint64_t retain_ns, uint64_t quota, struct vr_err *e);
 
 /* --- points (points.c) --------------------------------------------------------------------- */
 

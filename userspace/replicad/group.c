@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "replicad.h"
+
+#define ATTACH_MS	15000U	/* an agent waits 20 s for its WELCOME */
 
 static struct group *groups;
 static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -260,15 +263,28 @@ static bool make_room(struct group *g)
 	return helped;
 }
 
-/* Waits for upkeep, where that is behind with the index. */
-static int append(struct group *g, const struct queued *q, struct vr_err *e)
+/*
+ * Waits for upkeep, where that is behind with the index. -ENOSPC, too, when that fails: what there may be of the index in memory is
+ * used up. -EAGAIN: the connection ends, nothing was written.
+ */
+static int append(struct group *g, struct session *s, const struct queued *q, struct vr_err *e)
 {
+	uint64_t round = 0;
+	bool fails = false;
 	int err;
 
-	while ((err = vr_store_append_there(g->st, q->data, q->len, e)) == -EAGAIN && !stopping) {
+	while (!fails && (err = vr_store_append_there(g->st, q->data, q->len, e)) == -EAGAIN && !s->end && !stopping) {
 		pthread_mutex_lock(&g->lock);
-		pthread_cond_signal(&g->upkeep);
-		wait_change(g, 100);
+		if (!round)
+			round = g->upkeep_begun + 1;
+		/* One that began since then has ended, and did not what was needed. */
+		fails = g->upkeep_done >= round && g->upkeep_error[0];
+		if (fails) {
+			err = vr_fail(e, -ENOSPC, "upkeep fails: %.200s", g->upkeep_error);
+		} else {
+			pthread_cond_signal(&g->upkeep);
+			wait_change(g, 100);
+		}
 		pthread_mutex_unlock(&g->lock);
 	}
 	return err;
@@ -350,7 +366,20 @@ static int commit(struct group *g, struct session *s, struct vr_err *e)
 	return 0;
 }
 
-/* No room even after upkeep: says so, and tries until there is. @q is the batch that did not fit. */
+/* What the source and the administrator read; @e of append(). */
+static void tell_why(struct group *g, const struct vr_info *i, const struct vr_err *e, char *text, size_t size)
+{
+	pthread_mutex_lock(&g->lock);
+	if (!i->need)
+		snprintf(text, size, "%s", e->text);
+	else
+		snprintf(text, size, "%s (need %" PRIu64 ", have %" PRIu64 ")%s%.100s", i->need_resync ? "resync-blocked" : "full",
+			 i->need, i->have, g->upkeep_error[0] ? "; upkeep fails: " : i->held_by[0] ? "; held by " : "",
+			 g->upkeep_error[0] ? g->upkeep_error : i->held_by);
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* No room even after upkeep: says so, and tries until there is. @q is the batch that did not fit, and @e says why. */
 static int blocked(struct group *g, struct session *s, struct queued *q, struct vr_err *e)
 {
 	struct vaio_rw_ping fence = { htole64(FENCE_COOKIE) };
@@ -365,9 +394,7 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 	b.durable_seq = htole64(info.durable.last_seq);
 	b.need = htole64(info.need);
 	b.have = htole64(info.have);
-	snprintf((char *)b.text, sizeof(b.text), "%s (need %" PRIu64 ", have %" PRIu64 ")%s%.100s",
-		 info.need_resync ? "resync-blocked" : "full", info.need, info.have, info.held_by[0] ? "; held by " : "",
-		 info.held_by);
+	tell_why(g, &info, e, (char *)b.text, sizeof(b.text));
 	say(LOG_WARNING, "group %s: %s", g->uuid, (char *)b.text);
 	pthread_mutex_lock(&g->lock);
 	g->flow = FENCED;
@@ -385,7 +412,11 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 		if (gone || err)
 			continue;
 		make_room(g);
-		err = append(g, q, e);
+		err = append(g, s, q, e);
+		if (err == -EAGAIN) {
+			gone = true;
+			err = -ENOSPC;
+		}
 	}
 	if (!err)
 		err = answer_checks(g, s, q, e);
@@ -421,9 +452,13 @@ static int write_batches(struct group *g, struct session *s, struct queued *q, s
 			err = vr_fail(e, -EPROTO, "acknowledged records are missing here: the first record must be a GAP");
 			break;
 		}
-		err = append(g, q, e);
+		err = append(g, s, q, e);
 		while (err == -ENOSPC && make_room(g))
-			err = append(g, q, e);
+			err = append(g, s, q, e);
+		if (err == -EAGAIN) {
+			err = 0;
+			break;
+		}
 		if (err == -ENOSPC) {
 			err = any ? commit(g, s, e) : 0;
 			if (!err)
@@ -452,7 +487,7 @@ static void *writer(void *arg)
 	struct group *g = arg;
 
 	pthread_mutex_lock(&g->lock);
-	while (!stopping) {
+	while (!stopping && !g->ending) {
 		struct queued *q = g->first;
 		struct session *s = g->session;
 		struct vr_err e;
@@ -499,10 +534,11 @@ static void *keeper(void *arg)
 		struct vr_store *st = group_get(g, NULL);
 		struct vr_err e = { "" };
 		bool more = true, helped = false, pressure;
-		uint64_t round;
+		uint64_t round, nr;
 		int err = 0;
 
 		pthread_mutex_lock(&g->lock);
+		nr = ++g->upkeep_begun;
 		round = g->pressure_wanted;
 		pressure = round > g->pressure_done;
 		pthread_mutex_unlock(&g->lock);
@@ -519,6 +555,7 @@ static void *keeper(void *arg)
 		if (err && strcmp(g->upkeep_error, e.text))
 			say(LOG_ERR, "group %s: upkeep: %s", g->uuid, e.text);
 		snprintf(g->upkeep_error, sizeof(g->upkeep_error), "%s", err ? e.text : "");
+		g->upkeep_done = nr;
 		g->pressure_done = round;
 		g->pressure_helped = helped && !err;
 		pthread_cond_broadcast(&g->change);
@@ -549,18 +586,29 @@ static struct group *add_group(const uint8_t *id)
 	pthread_cond_init(&g->upkeep, &attr);
 	pthread_cond_init(&g->memory, &attr);
 	g->last = &g->first;
-	open_store(g);
 	if (pthread_create(&t1, NULL, writer, g))
-		return NULL;
+		goto fail;
+	open_store(g);
+	if (pthread_create(&t2, NULL, keeper, g)) {
+		pthread_mutex_lock(&g->lock);
+		g->ending = true;
+		pthread_cond_broadcast(&g->change);
+		pthread_mutex_unlock(&g->lock);
+		pthread_join(t1, NULL);
+		vr_store_close(g->st);
+		goto fail;
+	}
 	pthread_detach(t1);
-	if (pthread_create(&t2, NULL, keeper, g))
-		return NULL;
 	pthread_detach(t2);
 	pthread_mutex_lock(&groups_lock);
 	g->next = groups;
 	groups = g;
 	pthread_mutex_unlock(&groups_lock);
 	return g;
+fail:
+	say(LOG_ERR, "group %s: no thread for it", g->uuid);
+	free(g);
+	return NULL;
 }
 
 /* The folder's own name has to outlive a power cut, too. */
@@ -578,41 +626,35 @@ static int make_folder(const char *dir)
 	return err;
 }
 
-struct group *group_create(const uint8_t *id, const char *name, const char *subject, struct vr_err *e)
+static int make_store(const uint8_t *id, const char *name, const char *dir, struct vr_err *e)
 {
 	struct vr_io *io;
+	int err = make_folder(dir);
+
+	if (!err)
+		err = vr_io_open(dir, &io);
+	if (err)
+		return vr_fail_errno(e, err, "%.100s", dir);
+	err = vr_store_create(io, id, name, e);
+	io->ops->free(io);
+	return err;
+}
+
+struct group *group_create(const uint8_t *id, const char *name, struct vr_err *e)
+{
 	struct group *g;
-	struct vr_store *st;
-	char uuid[37], dir[512];
-	int err;
+	char uuid[37], dir[512], super[520];
 
 	uuid_text(id, uuid);
 	snprintf(dir, sizeof(dir), "%.450s/%s", config.store, uuid);
-	err = make_folder(dir);
-	if (!err)
-		err = vr_io_open(dir, &io);
-	if (err) {
-		vr_fail_errno(e, err, "%.100s", dir);
-		return NULL;
-	}
-	err = vr_store_create(io, id, name, e);
-	io->ops->free(io);
-	if (err)
+	snprintf(super, sizeof(super), "%s/super", dir);
+	/* It is there when something failed after it was made, or when somebody put it back. */
+	if (access(super, F_OK) && make_store(id, name, dir, e))
 		return NULL;
 	g = add_group(id);
-	if (!g) {
+	if (!g)
 		vr_fail(e, -ENOMEM, "no memory for a group");
-		return NULL;
-	}
-	st = group_get(g, e);
-	if (!st)
-		return NULL;
-	err = vr_store_set_retention(st, config.retain_ns, 0, config.quota_bytes, e);
-	if (!err && subject)
-		err = vr_store_client(st, subject, true, e);
-	group_put(g);
-	say(LOG_NOTICE, "group %s (%s): made%s%s", g->uuid, name, subject ? " for " : "", subject ? subject : "");
-	return err ? NULL : g;
+	return g;
 }
 
 int groups_open(struct vr_err *e)
@@ -782,31 +824,47 @@ void groups_close(void)
 
 /* --- connections ---------------------------------------------------------------------------------------- */
 
+/* With the group's lock: waits a while for the connection before @s to end. -1, or an END code. */
+static int wait_for_old(struct group *g, const struct session *s, uint64_t until, struct vr_err *e)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLRDHUP };
+
+	wait_change(g, 1000);
+	if (stopping) {
+		vr_fail(e, 0, "vaio-replicad stops");
+		return VAIO_RW_END_DONE;
+	}
+	if (poll(&p, 1, 0) > 0) {
+		vr_fail(e, 0, "the connection is gone");
+		return VAIO_RW_END_DONE;
+	}
+	if (!g->session || now_ms() < until)
+		return -1;
+	vr_fail(e, 0, "the connection before has not ended: the storage is slow, or hangs");
+	return VAIO_RW_END_BUSY;
+}
+
 int group_attach(struct group *g, struct session *s, const struct vr_hello *h, struct vr_err *e)
 {
+	uint64_t until = now_ms() + ATTACH_MS;
 	int code = -1;
 
 	pthread_mutex_lock(&g->lock);
 	while (g->session && code < 0) {
 		struct session *old = g->session;
+		bool same = !memcmp(old->ring, h->ring, sizeof(old->ring));
 
-		if (memcmp(old->ring, h->ring, sizeof(old->ring))) {
-			if (old->end) {
-				wait_change(g, 1000);
-				continue;
-			}
+		if (!same && !old->end) {
 			code = VAIO_RW_END_BUSY;
 			vr_fail(e, 0, "%s (%.100s) writes this group", old->peer, old->subject);
-		} else if (old->connection >= h->connection) {
+		} else if (same && old->connection >= h->connection) {
 			code = VAIO_RW_END_REPLACED;
 			vr_fail(e, 0, "connection %" PRIu64 " of this ring is newer", old->connection);
 		} else {
 			if (!old->end)
 				session_end(old, VAIO_RW_END_REPLACED, "a newer connection of the same ring");
-			wait_change(g, 1000);
+			code = wait_for_old(g, s, until, e);
 		}
-		if (stopping && code < 0)
-			code = VAIO_RW_END_DONE;
 	}
 	if (code < 0) {
 		memcpy(s->ring, h->ring, sizeof(s->ring));

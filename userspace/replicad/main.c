@@ -52,7 +52,7 @@ static void usage(FILE *f)
 		"                       vaio/private/serverkey.pem (default /etc/pki/vaio)\n"
 		"  --socket PATH        for vaioctl (default /run/vaio/replicad.sock)\n"
 		"  --new-groups WORD    allow (default) or deny groups that are not here yet\n"
-		"  --max-groups N       (default 256)\n"
+		"  --max-groups N       1 to 1000 (default 256)\n"
 		"  --queue SIZE         memory for what is not written yet, of all groups together\n"
 		"                       (default 2304MiB; 9MiB for each of --max-groups at least)\n"
 		"  --retain TIME        history of new groups (default 24h)\n"
@@ -79,7 +79,7 @@ static int option(int c, const char *value)
 			rc = vaio_fail(&e, VAIO_USAGE, "--new-groups '%s': accepted are allow, deny", value);
 		break;
 	case 'm':
-		rc = vaio_parse_number(value, 1, 100000, &n, &e);
+		rc = vaio_parse_number(value, 1, MAX_GROUPS, &n, &e);
 		config.max_groups = (unsigned int)n;
 		break;
 	case 'b':

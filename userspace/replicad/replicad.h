@@ -20,7 +20,7 @@
 #define GROUP_BYTES	(32U << 20)	/* of batches that a group has in memory at most; see memory.c */
 #define GROUP_LEAST	(9U << 20)	/* and at least: one batch of VAIO_RW_MAX_BATCH */
 #define MAX_OTHER	(128U << 10)	/* of a message that is no batch: the longest is a HELLO */
-#define MAX_SESSIONS	256
+#define MAX_GROUPS	1000U
 
 struct config {
 	const char *store, *listen, *pki, *socket;
@@ -43,6 +43,11 @@ void say(int priority, const char *fmt, ...);
 struct group;
 
 struct session {
+	/* places.c's lock: */
+	struct session *next;
+	enum { STRANGER, GUEST, LEAVING } place;
+	uint8_t wanted[VAIO_RW_ID_LEN];	/* of a guest: the group's id */
+	/* of its thread: */
 	int fd;
 	gnutls_session_t tls;
 	bool kernel_receives;		/* by ktls_receive(), not by GnuTLS */
@@ -74,6 +79,17 @@ int tls_init(struct vr_err *e);
 int tls_reload(struct vr_err *e);
 int tls_start(struct session *s, struct vr_err *e);
 
+/* --- places.c: how many connections there may be ------------------------------------- */
+
+/* A stranger's place; another stranger may have to go for it. False: there is none now. */
+bool place_new(struct session *s);
+/* A place of the group @id, in exchange for that. False: there is none, with a text. */
+bool place_take(struct session *s, const uint8_t *id, struct vr_err *e);
+/* A stranger again. */
+void place_give(struct session *s);
+/* Before its descriptor is closed. */
+void place_leave(struct session *s);
+
 /* --- group.c ---------------------------------------------------------------------------- */
 
 struct queued {
@@ -99,12 +115,14 @@ struct group {
 	struct queued *first, **last;
 	bool writing;			/* the writer works on batches that it took; or a failover in its place */
 	bool reopening;			/* somebody opens the store again */
+	bool ending;			/* its making failed: its writer ends */
 	bool asking;			/* a checkpoint is being asked for: the session stays */
 	enum { FLOWS, FENCED, BLOCKED } flow;	/* FENCED: BLOCKED was sent, its PONG has not come */
 	struct vaio_rw_blocked blocked;
 	uint64_t pressure_wanted, pressure_done;	/* rounds of upkeep for space */
 	bool pressure_helped;
-	char upkeep_error[256];
+	uint64_t upkeep_begun, upkeep_done;	/* rounds of any upkeep */
+	char upkeep_error[256];		/* of the last one, "" */
 	uint64_t received;		/* bytes of batches */
 	uint64_t rate_ms, rate_bytes;	/* when a measurement of the rate began, and what had come by then */
 	uint64_t rate;			/* bytes a second in the last one that ended */
@@ -121,7 +139,8 @@ int groups_open(struct vr_err *e);
 void groups_close(void);
 struct group *group_find(const uint8_t *id);
 struct group *group_by_name(const char *name, struct vr_err *e);
-struct group *group_create(const uint8_t *id, const char *name, const char *subject, struct vr_err *e);
+/* The group, with a store that is made unless it is there. */
+struct group *group_create(const uint8_t *id, const char *name, struct vr_err *e);
 unsigned int group_count(void);
 /* Calls @each for every group. */
 void groups_each(void (*each)(struct group *g, void *arg), void *arg);
@@ -132,7 +151,10 @@ bool uuid_bytes(const char *text, uint8_t *id);
 struct vr_store *group_get(struct group *g, struct vr_err *e);
 void group_put(struct group *g);
 
-/* Makes @s the group's connection, ending an older one of the same ring. Else an END code with a text. */
+/*
+ * Makes @s the group's connection, ending an older one of the same ring, for which it waits as long as an agent waits for its
+ * WELCOME. -1, or an END code with a text.
+ */
 int group_attach(struct group *g, struct session *s, const struct vr_hello *h, struct vr_err *e);
 void group_detach(struct group *g, struct session *s);
 /* Ends the group's connection when it is that of @subject, who may not write it any more. */

@@ -20,8 +20,7 @@
 #define CIPHER_LIMIT	(256ULL << 30)	/* bytes of a connection: below the limit of AES-GCM's records */
 #define AGE_LIMIT	(24 * 3600)
 #define MAX_WHOLE	1024U		/* bytes that go with their header */
-
-static atomic_int nr_sessions;
+#define MAKING_S	15		/* less than an agent waits for WELCOME */
 
 uint64_t now_ms(void)
 {
@@ -297,58 +296,70 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 	return rc;
 }
 
-/* The making of a group may have been cut before its source was noted: then it is the first one's that comes. */
-static void adopt_group(struct session *s, struct vr_store *st)
+/* A group that is not here is made. -1, or an END code. */
+static int find_group(const struct vr_hello *h, struct group **g, struct vr_err *e)
 {
-	static pthread_mutex_t adopting = PTHREAD_MUTEX_INITIALIZER;
-	char client[1][VAIO_RW_TEXT_LEN];
-	struct vr_info info;
-	struct vr_err e;
+	static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+	struct timespec until;
 
-	pthread_mutex_lock(&adopting);
-	vr_store_info(st, &info);
-	if (config.new_groups && !info.durable.last_seq && !vr_store_clients(st, client, 1) &&
-	    vr_store_client(st, s->subject, true, &e))
-		say(LOG_ERR, "%s (%s): %s", s->peer, s->subject, e.text);
-	pthread_mutex_unlock(&adopting);
+	*g = group_find(h->group);
+	if (*g)
+		return -1;
+	if (!config.new_groups) {
+		vr_fail(e, 0, "the group is not here, and new ones are not taken");
+		return VAIO_RW_END_NO_GROUP;
+	}
+	if (group_count() >= config.max_groups) {
+		vr_fail(e, 0, "there are %u groups already", group_count());
+		return VAIO_RW_END_LIMIT;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += MAKING_S;
+	if (pthread_mutex_clocklock(&making, CLOCK_MONOTONIC, &until)) {
+		vr_fail(e, 0, "another group is being made, and the storage is slow, or hangs");
+		return VAIO_RW_END_BUSY;
+	}
+	*g = group_find(h->group);
+	if (!*g)
+		*g = group_create(h->group, h->group_name[0] ? h->group_name : "unnamed", e);
+	pthread_mutex_unlock(&making);
+	return *g ? -1 : VAIO_RW_END_FAILED;
+}
+
+/* A group that was just made, or whose making was cut here before, is the first one's that comes. */
+static int adopt_group(struct session *s, const struct group *g, struct vr_store *st, struct vr_err *e)
+{
+	int rc = config.new_groups ? vr_store_adopt(st, s->subject, config.retain_ns, config.quota_bytes, e) : 0;
+
+	if (rc > 0)
+		say(LOG_NOTICE, "group %s: made for %s", g->uuid, s->subject);
+	return rc < 0 ? rc : 0;
 }
 
 /* The refusals of Documentation/replication-wire.md, in its order. -1: welcome. */
 static int greet(struct session *s, const struct vr_hello *h, struct vr_generation *newest, struct vr_err *e)
 {
-	struct group *g = group_find(h->group);
 	struct vr_store *st;
 	struct vr_info info;
-	int code = -1;
+	struct group *g;
+	int code;
 
 	if (h->version_min > VAIO_RW_VERSION || h->version_max < VAIO_RW_VERSION || h->required) {
 		vr_fail(e, 0, "version %u without features is spoken here", VAIO_RW_VERSION);
 		return VAIO_RW_END_VERSION;
 	}
-	if (!g && !config.new_groups) {
-		vr_fail(e, 0, "the group is not here, and new ones are not taken");
-		return VAIO_RW_END_NO_GROUP;
-	}
-	if (!g && group_count() >= config.max_groups) {
-		vr_fail(e, 0, "there are %u groups already", group_count());
-		return VAIO_RW_END_LIMIT;
-	}
-	if (!g) {
-		static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
-
-		pthread_mutex_lock(&making);
-		g = group_find(h->group);
-		if (!g)
-			g = group_create(h->group, h->group_name[0] ? h->group_name : "unnamed", s->subject, e);
-		pthread_mutex_unlock(&making);
-		if (!g)
-			return VAIO_RW_END_FAILED;
-	}
+	/* From here on storage is waited for, which may hang: only for so many of a group. */
+	if (!place_take(s, h->group, e))
+		return VAIO_RW_END_BUSY;
+	code = find_group(h, &g, e);
+	if (code >= 0)
+		return code;
 	st = group_get(g, e);
 	if (!st)
 		return g->damaged ? VAIO_RW_END_DAMAGED : VAIO_RW_END_FAILED;
-	adopt_group(s, st);
-	if (vr_store_has_client(st, s->subject))
+	if (adopt_group(s, g, st, e))
+		code = VAIO_RW_END_FAILED;
+	else if (vr_store_has_client(st, s->subject))
 		code = group_attach(g, s, h, e);
 	/* It may have been taken off the list meanwhile. */
 	if (code < 0 && !vr_store_has_client(st, s->subject)) {
@@ -441,6 +452,9 @@ static bool serve(struct session *s)
 	if (code >= 0) {
 		say(LOG_WARNING, "%s (%s): refused: %s", s->peer, s->subject, e.text);
 		session_end(s, code, e.text);
+		/* Who hears that it may try again finds the place free. */
+		if (!s->group)
+			place_give(s);
 		send_end(s, code, code == VAIO_RW_END_FORK || code == VAIO_RW_END_PROMOTED ? &newest : NULL);
 		s->end = 0;
 		return true;
@@ -509,6 +523,7 @@ static void *session_thread(void *arg)
 			shutdown(s->fd, told ? SHUT_WR : SHUT_RDWR);
 			group_detach(s->group, s);
 		}
+		place_give(s);
 		if (told) {
 			shutdown(s->fd, SHUT_WR);
 			take_rest(s);
@@ -516,10 +531,10 @@ static void *session_thread(void *arg)
 	}
 	if (s->tls)
 		gnutls_deinit(s->tls);
+	place_leave(s);
 	close(s->fd);
 	pthread_mutex_destroy(&s->send_lock);
 	free(s);
-	atomic_fetch_sub(&nr_sessions, 1);
 	return NULL;
 }
 
@@ -528,18 +543,20 @@ void session_start(int fd, const char *peer)
 	struct session *s = calloc(1, sizeof(*s));
 	pthread_t t;
 
-	if (atomic_fetch_add(&nr_sessions, 1) >= MAX_SESSIONS || !s)
+	if (!s)
 		goto fail;
 	s->fd = fd;
 	snprintf(s->peer, sizeof(s->peer), "%s", peer);
-	pthread_mutex_init(&s->send_lock, NULL);
-	if (pthread_create(&t, NULL, session_thread, s))
+	if (!place_new(s))
 		goto fail;
-	pthread_detach(t);
-	return;
+	pthread_mutex_init(&s->send_lock, NULL);
+	if (!pthread_create(&t, NULL, session_thread, s)) {
+		pthread_detach(t);
+		return;
+	}
+	place_leave(s);
 fail:
 	say(LOG_WARNING, "%s: too many connections", peer);
-	atomic_fetch_sub(&nr_sessions, 1);
 	close(fd);
 	free(s);
 }
