@@ -361,6 +361,41 @@ static void test_refused(void **state)
 	free(play);
 }
 
+/* A disk whose device got blocks of another size is told of once, before its next record. */
+static void test_blocks(void **state)
+{
+	struct vaio_repl_desc d = { .seq = 1, .type = VAIO_REPL_WRITE, .member = 0, .offset = 512, .length = 512, .data_len = 512 };
+	struct vr_member *m;
+	struct stream_item it;
+	uint8_t data[512] = { 0 };
+
+	(void)state;
+	play = calloc(1, sizeof(*play));
+	play->s.map = &play->map;
+	play->s.disk[0] = (struct stream_disk){ .uuid = { 1 }, .vm = { 2 }, .block_size = 512, .name = "d0", .number = -1 };
+	m = &play->s.history.members[play->s.history.nr_members++];
+	*m = (struct vr_member){ .disk = { 1 }, .number = 3, .size = 1 << 20, .block_size = 4096, .add_seq = 2 };
+	play->s.history.now.last_seq = 7;
+	seqmap_begin(&play->map, 8, 1, 1);
+	stream_start(&play->s, 1, 0);
+	play->s.clock = false;
+	assert_int_equal(stream_next(&play->s, &d, data, &it, &why), 0);
+	assert_int_equal(le16toh(it.record.type), VAIO_RW_R_MEMBER_ADD);
+	assert_int_equal(le16toh(it.record.member), 3);
+	assert_int_equal(it.vm[0], 2);
+	assert_false(it.consumes);
+	if (stream_commit(&play->s, &d, &it, &why))
+		fail_msg("%s", why.text);
+	assert_int_equal(m->block_size, 512);
+	assert_int_equal(m->add_seq, 2);
+	assert_int_equal(stream_next(&play->s, &d, data, &it, &why), 0);
+	assert_int_equal(le16toh(it.record.type), VAIO_RW_R_WRITE);
+	assert_true(it.consumes);
+	if (stream_commit(&play->s, &d, &it, &why))
+		fail_msg("%s", why.text);
+	free(play);
+}
+
 /* --- files -------------------------------------------------------------------------------- */
 
 static void test_state(void **state)
@@ -468,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_seqmap),
 		cmocka_unit_test(test_many_cuts),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_state),
 	};
 

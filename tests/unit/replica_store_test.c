@@ -399,6 +399,66 @@ static void read_is(struct vr_store *st, uint64_t seq, uint64_t offset, uint8_t 
 	}
 }
 
+/* A disk whose blocks get smaller keeps what it holds, whether its index is in memory, sealed or read again. */
+static void test_blocks(void **state)
+{
+	struct vaio_rw_member d = { .size = htole64(1 << 20), .block_size = htole32(4096), .disk = { 1 } };
+	struct memfs *fs = memfs_new(seed);
+	struct vaio_rw_record r = { 0 };
+	struct vr_store *st;
+	struct model m;
+	uint8_t data[4096];
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	memset(data, 0xaa, sizeof(data));
+	model_init(&m, seed);
+	st = new_store(fs, &m);
+	assert_int_equal(model_generation(&m), 0);
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+	put(&m, st, VAIO_RW_R_WRITE, 4096, 4096, data);			/* 3 */
+	/* not of another size, and not for nothing */
+	memset(&r, 0, sizeof(r));
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	assert_int_equal(vr_store_append(st, batch, len, &why), -EPROTO);
+	m.next_seq--;
+	d.block_size = htole32(512);
+	d.size = htole64(2 << 20);
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	assert_int_equal(vr_store_append(st, batch, len, &why), -EPROTO);
+	m.next_seq--;
+	d.size = htole64(1 << 20);
+	assert_int_equal(model_put(&m, &r, VAIO_RW_R_MEMBER_ADD, 0, &d, sizeof(d), 0, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));			/* 4 */
+	memset(data, 0xbb, sizeof(data));
+	put(&m, st, VAIO_RW_R_WRITE, 4096 + 512, 512, data);		/* 5 */
+	ok(vr_store_commit(st, &why));
+	for (int round = 0; round < 2; round++) {
+		struct vr_history *h = vr_store_history(st);
+
+		assert_int_equal(h->nr_members, 1);
+		assert_int_equal(h->members[0].block_size, 512);
+		assert_int_equal(h->members[0].add_seq, 2);
+		free(h);
+		read_is(st, 4, 4096, 0xaa, 0xaa);
+		read_is(st, 5, 4096, 0xaa, 0xbb);
+		read_is(st, 5, 4096 + 512, 0xbb, 0xaa);
+		if (round)
+			break;
+		vr_store_close(st);
+		st = open_store(fs, &small);
+	}
+	vr_store_close(st);
+	memfs_free(fs);
+	model_free(&m);
+}
+
 /* Zeroes of a gigabyte over writes of all sizes, before and after they were applied. */
 static void test_large(void **state)
 {
@@ -825,6 +885,7 @@ int main(void)
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_full_everywhere),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_bit_rot),
 		cmocka_unit_test(test_power_cuts),
 	};

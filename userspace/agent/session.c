@@ -115,7 +115,6 @@ static void name_disks(struct worker *w)
 
 		memset(d, 0, sizeof(*d));
 		d->number = -1;
-		d->block_size = 512;
 		memcpy(d->uuid, w->run->disk[i].uuid, sizeof(d->uuid));
 		/* Guests that are not known to be one are kept apart: no frame mixes their disks. */
 		memcpy(d->vm, vr_is_nil(w->config->guest) ? d->uuid : w->config->guest, sizeof(d->vm));

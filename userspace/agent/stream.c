@@ -118,15 +118,15 @@ static void make_clock(const struct stream *s, const struct vaio_repl_desc *d, s
 	put_payload(it, sizeof(*c));
 }
 
-static int make_member_add(struct stream *s, unsigned int index, const struct vaio_repl_desc *d, struct stream_item *it,
+static int make_member_add(struct stream *s, const struct vaio_repl_desc *d, uint64_t size, struct stream_item *it,
 			   struct vr_err *e)
 {
-	const struct stream_disk *disk = &s->disk[index];
-	struct vr_member m = { .size = d->aux, .block_size = disk->block_size }, *old;
+	const struct stream_disk *disk = &s->disk[d->member];
+	struct vr_member m = { .size = size, .block_size = disk->block_size ? disk->block_size : 512 }, *old;
 	unsigned int number = 0;
 
 	if (vr_is_nil(disk->uuid))
-		return vr_fail(e, -EPROTO, "record %" PRIu64 " of the ring: disk %u is not known", (uint64_t)d->seq, index);
+		return vr_fail(e, -EPROTO, "record %" PRIu64 " of the ring: disk %u is not known", (uint64_t)d->seq, d->member);
 	memcpy(m.disk, disk->uuid, sizeof(m.disk));
 	memcpy(m.vm, disk->vm, sizeof(m.vm));
 	memcpy(m.name, disk->name, sizeof(m.name));
@@ -196,7 +196,7 @@ static int make_member_up(struct stream *s, const struct vaio_repl_desc *d, stru
 	struct vr_member *m = member_of(s, d->member);
 
 	if (!m)
-		return make_member_add(s, d->member, d, it, e);
+		return make_member_add(s, d, d->aux, it, e);
 	if (d->aux < m->size)
 		return vr_fail(e, -EPROTO, "disk %s has %" PRIu64 " bytes, its replica %" PRIu64 ": a disk that shrank is not "
 			       "replicated into the same group", m->name, (uint64_t)d->aux, m->size);
@@ -211,12 +211,23 @@ static int make_member_up(struct stream *s, const struct vaio_repl_desc *d, stru
 	return 0;
 }
 
+/* Its device has blocks of another size than it had: the replica hears of that before what is written in them. */
+static bool blocks_changed(struct stream *s, const struct vaio_repl_desc *d)
+{
+	const struct vr_member *m = member_of(s, d->member);
+	uint32_t now = m ? s->disk[d->member].block_size : 0;
+
+	return now && now != m->block_size && !(m->size % now);
+}
+
 static int make_ring_record(struct stream *s, const struct vaio_repl_desc *d, const void *payload, struct stream_item *it,
 			    struct vr_err *e)
 {
 	struct vr_member *m = NULL;
 	struct vaio_rw_resync *r = (void *)it->buf;
 
+	if (!s->piece && blocks_changed(s, d))
+		return make_member_add(s, d, member_of(s, d->member)->size, it, e);
 	it->consumes = true;
 	switch (d->type) {
 	case VAIO_REPL_BARRIER:

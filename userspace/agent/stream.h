@@ -24,7 +24,7 @@ struct stream_disk {
 	uint8_t vm[VAIO_RW_ID_LEN];
 	char name[VAIO_RW_NAME_LEN];
 	uint64_t bytes;
-	uint32_t block_size;
+	uint32_t block_size;		/* 0: not known */
 	int number;			/* on the wire; -1: not known in this history */
 };
 

@@ -209,8 +209,15 @@ static int member_add(struct vr_history *h, uint64_t seq, const struct vaio_rw_r
 		return refuse(e, seq, "MEMBER_ADD", "the payload is of member %u", m.number);
 	m.add_seq = seq;
 	old = vr_history_member(h, m.number);
-	if (old && (!old->removed || memcmp(old->disk, m.disk, sizeof(m.disk))))
+	if (old && memcmp(old->disk, m.disk, sizeof(m.disk)))
 		return refuse(e, seq, "MEMBER_ADD", "number %u is already a disk's", m.number);
+	/* It is there: its blocks have another size now, what it holds stays. */
+	if (old && !old->removed) {
+		if (m.size != old->size || m.block_size == old->block_size)
+			return refuse(e, seq, "MEMBER_ADD", "number %u is already this disk's, with the same blocks or another size", m.number);
+		old->block_size = m.block_size;
+		return 0;
+	}
 	for (unsigned int i = 0; i < h->nr_members; i++)
 		if (&h->members[i] != old && !memcmp(h->members[i].disk, m.disk, sizeof(m.disk)))
 			return refuse(e, seq, "MEMBER_ADD", "the disk has number %u", h->members[i].number);
