@@ -57,6 +57,8 @@ void repl_want_alone(struct repl_member *m, bool alone)
 
 bool repl_must_compare(const struct repl_member *m)
 {
+	if (m->distrust)
+		return true;
 	if (m->compared)
 		return false;
 	return !m->sc || (vaio_sidecar_flags(m->sc) & VAIO_SC_F_MUST_COMPARE);
@@ -495,6 +497,33 @@ static void note_compare(struct repl_member *m)
 	rcu_read_unlock();
 }
 
+/**
+ * repl_note_distrust - what is known of a disk's bytes does not count: its sidecar says so
+ * @m: the disk; there is no other writer of its sidecar's flags
+ *
+ * From a worker, start() or stop(): may sleep. A revert event is answered when a crash
+ * cannot lose it any more.
+ */
+void repl_note_distrust(struct repl_member *m)
+{
+	u64 token;
+	int err;
+
+	if (!READ_ONCE(m->distrust))
+		return;
+	/* without a sidecar all is compared after a crash anyway */
+	err = m->sc ? vaio_sidecar_set_must_compare(m->sc, true) : 0;
+	if (err && m->running)
+		repl_sidecar_failed(m);
+	spin_lock_irq(&m->lock);
+	m->distrust = err != 0;
+	token = m->revert_token;
+	m->revert_token = 0;
+	spin_unlock_irq(&m->lock);
+	if (token)
+		vaio_event_done(m->slot, token, err);
+}
+
 /* The sidecar took no writes; perhaps it does now. */
 static void pay_compare(struct repl_member *m)
 {
@@ -555,6 +584,8 @@ void repl_sidecar_work(struct work_struct *work)
 	while (note_alone(m))
 		;
 	pay_compare(m);
+	/* first: what is cleared then was compared since */
+	repl_note_distrust(m);
 	clear_compare(m);
 	note_compare(m);
 	tell_state(m);

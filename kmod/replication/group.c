@@ -375,11 +375,76 @@ int repl_control(struct repl_group *g, u8 type, u16 member, u64 aux)
 	return 0;
 }
 
+/*
+ * Disks that left for good. What the agent does not read before the records are given
+ * up, and what is not captured at all, is told again with the next capture: else the
+ * replica would show the disk, as it was, at all later points.
+ */
+void repl_gone(struct repl_group *g, const struct repl_member *m)
+{
+	__set_bit(m->id, g->gone);
+	g->gone_seq[m->id] = 0;
+	uuid_copy(&g->gone_uuid[m->id], vaio_disk_uuid(m->slot->disk));
+}
+
+/* The disk is in the group again. */
+static bool gone_is_back(struct repl_group *g, unsigned int id)
+{
+	int i;
+
+	for (i = 0; i < VAIO_REPL_MEMBERS; i++)
+		if (g->member[i] && !g->member[i]->leaving &&
+		    uuid_equal(&g->gone_uuid[id], vaio_disk_uuid(g->member[i]->slot->disk)))
+			return true;
+	return false;
+}
+
+/* What was not told yet. 0 or -ENOSPC. */
+int repl_tell_gone(struct repl_group *g)
+{
+	unsigned int id;
+	int err;
+
+	for_each_set_bit(id, g->gone, VAIO_REPL_MEMBERS) {
+		if (g->gone_seq[id])
+			continue;
+		if (gone_is_back(g, id)) {
+			__clear_bit(id, g->gone);
+			continue;
+		}
+		err = repl_control(g, VAIO_REPL_MEMBER_DOWN, id, 1);
+		if (err)
+			return err;
+		g->gone_seq[id] = g->ring.next - 1;
+	}
+	return 0;
+}
+
+/* Records became durable on the replica. */
+void repl_gone_told(struct repl_group *g)
+{
+	unsigned int id;
+
+	for_each_set_bit(id, g->gone, VAIO_REPL_MEMBERS)
+		if (g->gone_seq[id] && g->gone_seq[id] <= g->ring.durable)
+			__clear_bit(id, g->gone);
+}
+
+/* Records that are not acknowledged are given up. */
+void repl_gone_given_up(struct repl_group *g)
+{
+	unsigned int id;
+
+	for_each_set_bit(id, g->gone, VAIO_REPL_MEMBERS)
+		if (g->gone_seq[id] > g->ring.durable)
+			g->gone_seq[id] = 0;
+}
+
 /* RESYNC_BEGIN or RESYNC_END; when there is no room it is tried again later. */
 static bool tell_resync(struct repl_group *g, bool begin)
 {
 	if (repl_control(g, begin ? VAIO_REPL_RESYNC_BEGIN : VAIO_REPL_RESYNC_END, REPL_NO_MEMBER,
-			 begin && g->gap)) {
+			 begin ? g->gap : 0)) {
 		g->tell_again = true;
 		repl_watch(g);
 		return false;
@@ -387,7 +452,7 @@ static bool tell_resync(struct repl_group *g, bool begin)
 	g->in_resync = begin;
 	g->tell_again = false;
 	if (begin)
-		g->gap = false;
+		g->gap = 0;
 	return true;
 }
 

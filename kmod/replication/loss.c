@@ -148,10 +148,11 @@ void repl_flip(struct repl_group *g, const char *reason)
 	}
 	for (seq = g->ring.durable + 1; seq < g->ring.next; seq++)
 		give_up(g, seq);
+	repl_gone_given_up(g);
 	ring_abandon(&g->ring);
 	ring_retire(&g->ring);
 	g->epoch++;
-	g->gap = true;
+	g->gap = g->gap ?: VAIO_REPL_GAP_LOST;
 	g->in_resync = false;
 	g->state = VAIO_REPL_S_TRACKING;
 	g->counters.gaps++;
@@ -551,6 +552,7 @@ int repl_acknowledge(struct repl_group *g, u64 epoch, u64 upto)
 			g->progress_ns = ktime_get_ns();
 			g->failing = false;
 			drop_spilled(g);
+			repl_gone_told(g);
 			ring_retire(&g->ring);
 			repl_resync_feed(g);
 			if (!list_empty(&g->stalled))

@@ -30,16 +30,32 @@ static int repl_parse(struct vaio_slot_cfg *cfg, char **error)
 
 /* --- groups ------------------------------------------------------------------- */
 
+/* For a disk that joins. Those of disks whose leaving is yet to be told come last. Locked. */
+static int free_index(struct repl_group *g)
+{
+	int id, gone = -ENOSPC;
+
+	for (id = 0; id < VAIO_REPL_MEMBERS; id++) {
+		if (g->member[id])
+			continue;
+		if (!test_bit(id, g->gone))
+			return id;
+		gone = id;
+	}
+	return gone;
+}
+
 /* Into a group that is locked by config. */
 static int join(struct repl_group *g, struct repl_member *m)
 {
 	int id;
 
-	for (id = 0; id < VAIO_REPL_MEMBERS && g->member[id]; id++)
-		;
-	if (id == VAIO_REPL_MEMBERS)
-		return -ENOSPC;
 	spin_lock_irq(&g->lock);
+	id = free_index(g);
+	if (id < 0) {
+		spin_unlock_irq(&g->lock);
+		return id;
+	}
 	spin_lock(&m->lock);
 	if (rcu_access_pointer(m->group)) {
 		spin_unlock(&m->lock);
@@ -51,6 +67,7 @@ static int join(struct repl_group *g, struct repl_member *m)
 	m->captured = 0;
 	m->capturing = false;
 	m->leaving = false;
+	__clear_bit(id, g->gone);
 	g->member[id] = m;
 	rcu_assign_pointer(m->group, g);
 	spin_unlock(&m->lock);
@@ -119,6 +136,14 @@ static void disown_records(struct repl_group *g, struct repl_member *m, struct l
 	}
 }
 
+/* Nothing that is known of the disk's bytes counts. Both locks are held, or it has no group. */
+static void distrust(struct repl_member *m)
+{
+	m->distrust = true;
+	m->compared = false;
+	m->clear_compare = false;
+}
+
 /*
  * Capture of the disk ends, and the agent reads so before anything that was written
  * after it. The group is locked.
@@ -126,13 +151,20 @@ static void disown_records(struct repl_group *g, struct repl_member *m, struct l
 static void begin_leaving(struct repl_group *g, struct repl_member *m, bool for_good,
 			  struct list_head *done)
 {
-	if (!m->leaving && g->state != VAIO_REPL_S_TRACKING &&
-	    repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, for_good))
-		repl_flip(g, "a disk left while the ring was full");
+	bool first = !m->leaving;
+
 	m->leaving = true;
+	if (first && for_good)
+		repl_gone(g, m);
+	if (first && g->state != VAIO_REPL_S_TRACKING &&
+	    (for_good ? repl_tell_gone(g) : repl_control(g, VAIO_REPL_MEMBER_DOWN, m->id, 0)))
+		repl_flip(g, "a disk left while the ring was full");
 	m->capturing = false;
 	spin_lock(&m->lock);
 	track_back_all(&m->track);
+	/* what another group's replica makes of the bits says nothing of this one's */
+	if (for_good)
+		distrust(m);
 	spin_unlock(&m->lock);
 	disown_records(g, m, done);
 	repl_unstall(g);
@@ -193,17 +225,25 @@ static void end_all(struct list_head *done)
 		vaio_io_continue(r->io);
 }
 
-int repl_member_move(struct repl_member *m, const char *name, char **error)
+/* NULL, or referenced; the disk may leave it at once. */
+static struct repl_group *group_of(struct repl_member *m)
 {
 	struct repl_group *g;
-	LIST_HEAD(done);
-	int err = 0;
 
 	rcu_read_lock();
 	g = rcu_dereference(m->group);
 	if (g && !kref_get_unless_zero(&g->ref))
 		g = NULL;
 	rcu_read_unlock();
+	return g;
+}
+
+int repl_member_move(struct repl_member *m, const char *name, char **error)
+{
+	struct repl_group *g = group_of(m);
+	LIST_HEAD(done);
+	int err = 0;
+
 	if (strcmp(name, "none")) {
 		if (!g)
 			return join_by_name(m, name, error);
@@ -256,6 +296,9 @@ static void repl_detach(struct vaio_slot *slot)
 	struct repl_group *g;
 	LIST_HEAD(done);
 
+	if (m->distrust && m->loaded && m->table && !m->table->no_sidecar)
+		pr_warn("disk '%s': its sidecar could not be told that all of it is to be compared; `vaioctl sidecar adopt` notes that\n",
+			vaio_disk_name(slot->disk));
 	/* it may be at leaving */
 	cancel_work_sync(&m->sidecar_work);
 	g = rcu_dereference_protected(m->group, true /* no io is left */);
@@ -480,6 +523,7 @@ static int do_start(struct vaio_slot *slot)
 		pr_err("disk '%s': %s\n", vaio_disk_name(slot->disk), error);
 		return err;
 	}
+	repl_note_distrust(m);
 	if (!well)
 		repl_sidecar_failed(m);
 	spin_lock_irq(&m->lock);
@@ -548,6 +592,8 @@ static void repl_stop(struct vaio_slot *slot)
 			repl_sidecar_failed(m);
 		mutex_unlock(&m->pages);
 	}
+	if (m->sc)
+		repl_note_distrust(m);
 	spin_lock_irq(&m->lock);
 	m->must_compare = repl_must_compare(m) || m->track.check.count;
 	m->sc = NULL;
@@ -577,6 +623,83 @@ static void repl_unquiesce(struct vaio_slot *slot)
 
 	set_quiesced(m, false, false);
 	repl_resync_kick(m);
+}
+
+/* --- events ------------------------------------------------------------------------ */
+
+/*
+ * The bytes below are others. -EINPROGRESS: the event's answer comes when the sidecar
+ * knows; 0: the next start tells it; -ESTALE: the disk is not in @g any more, or not yet.
+ */
+static int forget_bytes(struct repl_member *m, struct repl_group *g, u64 token)
+{
+	unsigned long flags;
+	int err = -ESTALE;
+
+	spin_lock_irqsave(&m->lock, flags);
+	if (rcu_access_pointer(m->group) == g) {
+		distrust(m);
+		err = 0;
+		if (m->running) {
+			m->revert_token = token;
+			queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+			err = -EINPROGRESS;
+		}
+	}
+	spin_unlock_irqrestore(&m->lock, flags);
+	return err;
+}
+
+/*
+ * The bytes below changed, and no record says so: what the replica has is a mixture from
+ * here on, until all was compared.
+ */
+static int revert(struct repl_member *m, u64 token)
+{
+	struct repl_group *g;
+	int err;
+
+	do {
+		g = group_of(m);
+		if (!g) {
+			err = forget_bytes(m, NULL, token);
+			continue;
+		}
+		spin_lock_irq(&g->lock);
+		err = forget_bytes(m, g, token);
+		if (err != -ESTALE) {
+			repl_flip(g, "the bytes of a disk changed beneath it (revert)");
+			g->gap = VAIO_REPL_GAP_REVERT;
+			repl_changed(g);
+		}
+		spin_unlock_irq(&g->lock);
+		repl_group_put(g);
+	} while (err == -ESTALE);
+	return err;
+}
+
+/* The snapshot has a place in the order of writes, which the replica knows by its name. */
+static int snapshot_taken(struct repl_member *m, const char *name)
+{
+	struct repl_group *g = group_of(m);
+	int err = 0;
+	u64 seq;
+
+	if (g) {
+		err = repl_mark(g, *name ? name : "snapshot", &seq);
+		repl_group_put(g);
+	}
+	/* while the replica is lost there are no points, and nothing to name */
+	return err == -ENOTCONN ? 0 : err;
+}
+
+static int repl_event(struct vaio_slot *slot, const struct vaio_event *event)
+{
+	if (event->type == VAIO_EVENT_REVERT)
+		return revert(slot->priv, event->token);
+	if (event->type == VAIO_EVENT_SNAPSHOT && event->phase == VAIO_PHASE_COMMIT)
+		return snapshot_taken(slot->priv, event->arg);
+	return 0;
 }
 
 /* --- the administrator ----------------------------------------------------------- */
@@ -650,6 +773,7 @@ const struct vaio_filter repl_filter = {
 	.unquiesce	= repl_unquiesce,
 	.submit		= repl_submit,
 	.complete	= repl_complete,
+	.event		= repl_event,
 	.set		= repl_set,
 	.show		= repl_show,
 	.stats		= repl_stats,

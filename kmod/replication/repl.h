@@ -116,9 +116,12 @@ struct repl_counters {
  * struct repl_group - disks that are replicated in one write order
  * @wq: the group's own, so that groups delay none but themselves
  * @reason: why the last gap began, for people
+ * @gone: indices of disks that left for good, until the replica knows
+ * @gone_seq: of the record that says so, 0: there is none yet
+ * @gone_uuid: of the disk
  * @in_resync: the last of RESYNC_BEGIN and RESYNC_END was the first
  * @tell_again: one of them had no room yet
- * @gap: records were given up since the last RESYNC_BEGIN
+ * @gap: enum vaio_repl_gap: were records given up since the last RESYNC_BEGIN?
  * @failing: a stall ran out with on_loss stall,fail: writes fail at once
  * @stalled: struct repl_io that wait for room or for the agent
  * @held: struct repl_io that wait until all disks are equal: their records were given
@@ -153,12 +156,15 @@ struct repl_group {
 	DECLARE_BITMAP(slots, REPL_SLOTS);
 	u32			hungry;		/* disks that found no slot */
 	struct repl_member	*member[VAIO_REPL_MEMBERS];
+	DECLARE_BITMAP(gone, VAIO_REPL_MEMBERS);
+	u64			gone_seq[VAIO_REPL_MEMBERS];
+	uuid_t			gone_uuid[VAIO_REPL_MEMBERS];
 	enum vaio_repl_state	state;
 	u64			epoch;
 	char			reason[64];
 	bool			in_resync;
 	bool			tell_again;
-	bool			gap;
+	u8			gap;
 	bool			failing;
 	struct list_head	stalled;
 	struct list_head	held;
@@ -231,6 +237,9 @@ struct repl_op {
  * @clear_compare: all was compared: the flag must-compare goes
  * @clearing: it is going
  * @note_compare: an agent wants to send or compare all: first the flag is set
+ * @distrust: the bits say nothing of what the replica lacks: the bytes below changed, or
+ *	they were another group's. Until the flag is set
+ * @revert_token: of the event that told so, 0: it is answered
  * @unreadable: a block could not be read for the resync
  * @intent_wait: struct repl_io whose extents are being made hot
  * @cap_wait: that wait for a free slot
@@ -265,6 +274,8 @@ struct repl_member {
 	struct list_head	intent_wait, cap_wait, alone_wait, resume;
 	bool			alone_want, alone_is, alone_noted;
 	bool			clear_compare, clearing, note_compare, must_compare;
+	bool			distrust;
+	u64			revert_token;
 	bool			sidecar_bad;
 	bool			unreadable;
 	bool			degraded;
@@ -359,6 +370,10 @@ int repl_control(struct repl_group *g, u8 type, u16 member, u64 aux);
 void repl_backlog_begins(struct repl_group *g);
 void repl_wake_agent(struct repl_group *g);
 void repl_changed(struct repl_group *g);
+void repl_gone(struct repl_group *g, const struct repl_member *m);
+int repl_tell_gone(struct repl_group *g);
+void repl_gone_told(struct repl_group *g);
+void repl_gone_given_up(struct repl_group *g);
 void repl_update_state(struct repl_group *g);
 int repl_mark(struct repl_group *g, const char *name, u64 *seq);	/* takes group->lock */
 const char *repl_state_name(enum vaio_repl_state state);
@@ -428,6 +443,7 @@ void repl_intent_work(struct work_struct *work);
 void repl_sidecar_work(struct work_struct *work);
 void repl_cool_work(struct work_struct *work);
 void repl_sidecar_failed(struct repl_member *m);
+void repl_note_distrust(struct repl_member *m);
 /* group->lock held: records that are not acknowledged count on the sidecar */
 void repl_spill(struct repl_group *g, struct repl_member *m);
 /* member->lock held */

@@ -444,8 +444,11 @@ int repl_start(struct repl_group *g, struct vaio_repl_start *start)
 		if (err)
 			goto out;
 		g->in_resync = true;
-		g->gap = false;
+		g->gap = 0;
 	}
+	err = repl_tell_gone(g);
+	if (err)
+		goto out;
 	err = repl_control(g, VAIO_REPL_MEMBER_UP, m->id, m->sectors << SECTOR_SHIFT);
 	if (err)
 		goto out;

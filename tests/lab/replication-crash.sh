@@ -266,6 +266,70 @@ dmsetup remove --retry faulty
 dmsetup create d1 --table "$(repl_table 1 group g)"
 agent_start
 
+# --- the bytes change beneath a disk
+
+# beneath N BLOCK: of 4 KiB, as a snapshot that is rolled back does it
+beneath() { dd if=/dev/urandom of="/dev/data$1" bs=4096 count=1 seek="$2" oflag=direct conv=notrunc status=none; }
+must_compare() { [[ $(vaioctl --json sidecar show "/dev/side$1") == *must-compare* ]]; }
+
+check 'what was compared is trusted' wait_for 60 eval '! must_compare 1'
+: >"$WORK/agent"
+beneath 1 301
+check 'a disk whose bytes changed beneath it is told so' vaioctl event post d1 revert
+copies_equal 'all of it is compared, and the copies become equal'
+like 'the replica is told why' "$(cat "$WORK/agent")" 'RESYNC_BEGIN gap=2'
+check 'and it is trusted again' wait_for 60 eval '! must_compare 1'
+dmsetup suspend d1
+beneath 1 302
+check 'the same while it is suspended' vaioctl event post d1 revert
+dmsetup resume d1
+copies_equal 'the copies become equal'
+check 'it is trusted again' wait_for 60 eval '! must_compare 1'
+agent_kill
+beneath 1 303
+vaioctl event post d1 revert >/dev/null
+check 'the sidecar says so before the event is answered' must_compare 1
+repl_down && vaioctl group delete g
+new_group && repl_up group g
+agent_start
+copies_equal 'so that it is compared by the next agent, after a clean stop too'
+
+# --- a snapshot has a name in the stream
+
+token=$(vaioctl --json event post d1 snapshot --phase prepare --arg nightly | jq .token)
+check 'a snapshot is committed' vaioctl event post d1 snapshot --phase commit --token "$token"
+check 'a checkpoint of its name follows what was written before' wait_for 20 grep -q 'CHECKPOINT nightly' "$WORK/agent"
+
+# --- in another group, while the own one has no replica
+
+h_agent() {
+	mkdir -p "$COPIES.h"
+	repl-agent --group h --dir "$COPIES.h" "$@" >>"$WORK/agent.h" 2>&1 &
+	h_pid=$!
+}
+check 'both are trusted' wait_for 60 eval '! must_compare 1 && ! must_compare 2'
+agent_kill
+vaioctl group set g on_loss=track
+writer --streams 4 --count 200 --max 262144 --seed "$((VAIO_SEED + 96))" >/dev/null
+is 'the group tracks' "$(group_state)" tracking
+check 'another group is made' vaioctl group create h ring=16MiB
+check 'a disk leaves its group' vaioctl group remove g d1
+check 'and joins the other' wait_for 20 vaioctl group add h d1
+h_agent --mode full
+check 'it is replicated there' wait_for 120 caught_up h
+dd if=/dev/urandom of=/dev/mapper/d1 bs=4096 count=9 seek=400 oflag=direct status=none
+check 'with what is written meanwhile' wait_for 120 eval 'caught_up h && bitmap_clean 1 && ! must_compare 1'
+: >"$WORK/agent"
+vaioctl group set g on_loss=stall:60s,track
+agent_start
+check 'the replica learns that it left, though nothing could tell it then' wait_for 120 grep -q 'MEMBER . down' "$WORK/agent"
+wait_for 120 caught_up
+kill -9 "$h_pid"
+check 'it leaves again' vaioctl group remove h d1
+check 'and comes back' wait_for 20 vaioctl group add g d1
+copies_equal 'what was written elsewhere is found'
+check 'the other group is deleted' wait_for 20 vaioctl group delete h
+
 # --- local writes that take long, and that fail
 
 # A write of d1 is under way; what d2 wrote after it is done.

@@ -97,13 +97,14 @@ static void make_generation(struct stream *s, struct stream_item *it)
 	put_payload(it, sizeof(struct vaio_rw_generation));
 }
 
-static void make_gap(struct stream *s, struct stream_item *it, uint64_t seq)
+static void make_gap(struct stream *s, const struct vaio_repl_desc *d, struct stream_item *it, uint64_t seq)
 {
 	struct vaio_rw_gap *g = (void *)it->buf;
 
 	it->record.type = htole16(VAIO_RW_R_GAP);
 	it->seq = seq;
-	g->reason = htole32(s->gap_reason);
+	g->reason = htole32(d->type == VAIO_REPL_RESYNC_BEGIN && d->aux == VAIO_REPL_GAP_REVERT ? VAIO_RW_GAP_REVERT :
+			    s->gap_reason);
 	g->since_ns = htole64(s->gap_since_ns);
 	put_payload(it, sizeof(*g));
 }
@@ -335,9 +336,9 @@ int stream_next(struct stream *s, const struct vaio_repl_desc *d, const void *pa
 		if (!now->last_seq || next == first)
 			make_generation(s, it);
 		else
-			make_gap(s, it, first - 1);
+			make_gap(s, d, it, first - 1);
 	} else if (s->gap || (d->type == VAIO_REPL_RESYNC_BEGIN && d->aux && !(now->stretch & VAIO_RS_S_GAP))) {
-		make_gap(s, it, s->gap_seq > next ? s->gap_seq : next);
+		make_gap(s, d, it, s->gap_seq > next ? s->gap_seq : next);
 	} else if (s->clock || clock_moved(s, d)) {
 		make_clock(s, d, it);
 	} else {

@@ -37,7 +37,7 @@ enum vaio_repl_type {
 	VAIO_REPL_MEMBER_UP = 8,	/* capture of the member begins; aux: bytes of its disk */
 	VAIO_REPL_MEMBER_DOWN = 9,	/* the disk went offline; aux 1: it left the group */
 	VAIO_REPL_GROW = 10,		/* aux: bytes of the member's disk from here on */
-	VAIO_REPL_RESYNC_BEGIN = 11,	/* no recovery points from here on; aux 1: records before it were given up */
+	VAIO_REPL_RESYNC_BEGIN = 11,	/* no recovery points from here on; aux: enum vaio_repl_gap */
 	VAIO_REPL_RESYNC_END = 12,	/* from here on each record makes a recovery point */
 	VAIO_REPL_CHECKPOINT = 13,	/* payload: a name, without NUL; aux: its length */
 	VAIO_REPL_BARRIER = 14,		/* nothing but a place in the order */
@@ -72,6 +72,13 @@ struct vaio_repl_desc {
 };
 
 #define VAIO_REPL_F_FUA		(1U << 0)	/* the guest asked for FUA */
+
+/* Why there are no records of what was written before a RESYNC_BEGIN. */
+enum vaio_repl_gap {
+	VAIO_REPL_GAP_NONE,		/* there are */
+	VAIO_REPL_GAP_LOST,		/* they were given up */
+	VAIO_REPL_GAP_REVERT,		/* a disk's bytes changed beneath it */
+};
 
 /* What a group does at the moment. */
 enum vaio_repl_state {
