@@ -259,6 +259,7 @@ struct vaio_disk *vaio_disk_next(struct vaio_disk *prev);
 void vaio_disk_get(struct vaio_disk *disk);
 void vaio_disk_put(struct vaio_disk *disk);
 void vaio_disk_set_state(struct vaio_disk *disk, enum vaio_disk_state state, const char *reason);
+void vaio_disk_activated(struct vaio_disk *disk);
 unsigned int vaio_disk_count(void);
 const char *vaio_disk_state_name(enum vaio_disk_state state);
 const char *vaio_slot_state_name(enum vaio_slot_state state);

@@ -327,6 +327,24 @@ const char *vaio_slot_state_name(enum vaio_slot_state state)
 }
 EXPORT_SYMBOL_GPL(vaio_slot_state_name);
 
+/* disk->lock held. Returns true when it is news. */
+static bool change_state(struct vaio_disk *disk, enum vaio_disk_state state, const char *reason)
+{
+	bool changed = disk->state != state || strcmp(disk->reason, reason);
+
+	disk->state = state;
+	strscpy(disk->reason, reason, sizeof(disk->reason));
+	return changed;
+}
+
+static void tell_state(struct vaio_disk *disk, enum vaio_disk_state state)
+{
+	u64 token;
+
+	vaio_event_post(disk, VAIO_EVENT_STATE, VAIO_PHASE_NOTIFY, vaio_disk_state_name(state), 0,
+			0, &token);
+}
+
 /**
  * vaio_disk_set_state - change the state and tell
  * @disk: the disk
@@ -338,16 +356,30 @@ EXPORT_SYMBOL_GPL(vaio_slot_state_name);
 void vaio_disk_set_state(struct vaio_disk *disk, enum vaio_disk_state state, const char *reason)
 {
 	bool changed;
-	u64 token;
 
 	mutex_lock(&disk->lock);
-	changed = disk->state != state || strcmp(disk->reason, reason ?: "");
-	disk->state = state;
-	strscpy(disk->reason, reason ?: "", sizeof(disk->reason));
+	changed = change_state(disk, state, reason ?: "");
 	mutex_unlock(&disk->lock);
 	if (changed)
-		vaio_event_post(disk, VAIO_EVENT_STATE, VAIO_PHASE_NOTIFY,
-				vaio_disk_state_name(state), 0, 0, &token);
+		tell_state(disk, state);
+}
+
+/**
+ * vaio_disk_activated - its slots have started
+ * @disk: the disk; it was suspended, or is new
+ *
+ * A filter may have said since it started that something is wrong. That stays.
+ * May sleep; takes disk->lock.
+ */
+void vaio_disk_activated(struct vaio_disk *disk)
+{
+	bool changed;
+
+	mutex_lock(&disk->lock);
+	changed = disk->state != VAIO_DISK_DEGRADED && change_state(disk, VAIO_DISK_ACTIVE, "");
+	mutex_unlock(&disk->lock);
+	if (changed)
+		tell_state(disk, VAIO_DISK_ACTIVE);
 }
 
 /**
@@ -372,13 +404,13 @@ EXPORT_SYMBOL_GPL(vaio_disk_degraded);
  */
 void vaio_disk_recovered(struct vaio_disk *disk)
 {
-	bool was;
+	bool changed;
 
 	mutex_lock(&disk->lock);
-	was = disk->state == VAIO_DISK_DEGRADED;
+	changed = disk->state == VAIO_DISK_DEGRADED && change_state(disk, VAIO_DISK_ACTIVE, "");
 	mutex_unlock(&disk->lock);
-	if (was)
-		vaio_disk_set_state(disk, VAIO_DISK_ACTIVE, NULL);
+	if (changed)
+		tell_state(disk, VAIO_DISK_ACTIVE);
 }
 EXPORT_SYMBOL_GPL(vaio_disk_recovered);
 

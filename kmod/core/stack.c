@@ -725,7 +725,7 @@ int vaio_stack_preresume(struct vaio_stack *stack)
 		pr_warn("vaio: disk '%s': standby: %s\n", disk->name, t->reason);
 		vaio_disk_set_state(disk, VAIO_DISK_STANDBY, t->reason);
 	} else {
-		vaio_disk_set_state(disk, VAIO_DISK_ACTIVE, NULL);
+		vaio_disk_activated(disk);
 	}
 	if (first)
 		vaio_event_post(disk, VAIO_EVENT_ATTACH, VAIO_PHASE_NOTIFY, "", 0, 0, &token);
@@ -842,6 +842,8 @@ void vaio_stack_postsuspend(struct vaio_stack *stack)
 		disk->stack = NULL;
 		mutex_unlock(&disk->lock);
 	}
+	/* from here on "degraded" is what filters say when they start again */
+	cancel_work_sync(&disk->space_work);
 	mutex_unlock(&disk->lifecycle);
 	vaio_disk_set_state(disk, VAIO_DISK_SUSPENDED, NULL);
 }

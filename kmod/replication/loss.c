@@ -144,6 +144,9 @@ void repl_flip(struct repl_group *g, const char *reason)
 		m->capturing = false;
 		track_back_all(&m->track);
 		repl_want_alone(m, true);
+		/* that is no news to a disk that was alone: that its capture is lost is */
+		if (m->running)
+			queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
 		spin_unlock(&m->lock);
 	}
 	for (seq = g->ring.durable + 1; seq < g->ring.next; seq++)

@@ -383,6 +383,8 @@ static int probe_start(struct vaio_slot *slot)
 		return -EIO;
 	p->quiet = false;
 	own_kick(p);
+	if (p->words.degraded)
+		vaio_disk_degraded(slot->disk, "the probe is asked to say so");
 	return 0;
 }
 

@@ -32,6 +32,7 @@ enum probe_hook {
  * @hold: PACED ios wait for "set release all" or quiesce
  * @log: write what happens into the module's log
  * @transform: offer one
+ * @degraded: start() says so
  * @fail_check, @fail_attach, @fail_start: let that stage fail
  * @fail_remove: refuse to be removed
  * @refuse: type of event whose prepare is refused, -1: none
@@ -41,7 +42,7 @@ struct probe_words {
 	u8		act[__PROBE_HOOKS][__VAIO_KIND_COUNT];
 	blk_status_t	status;
 	unsigned int	delay_ms;
-	bool		hold, log, transform;
+	bool		hold, log, transform, degraded;
 	bool		fail_check, fail_attach, fail_start, fail_remove;
 	int		refuse;
 	u64		own_start, own_sectors;

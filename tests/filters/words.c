@@ -12,6 +12,7 @@
  *   delay_ms	how long a deferred io waits
  *   hold yes	PACED ios wait for "set release all", or for quiesce
  *   log yes	write hooks into the module's log
+ *   degraded yes	start() says that something is wrong
  *   fail_parse, fail_check, fail_attach, fail_start, fail_remove: yes
  *   refuse	snapshot, grow, migrate: the prepare that is refused
  *   own_io	<start>+<sectors>: write there, again and again, from below the slot
@@ -106,6 +107,8 @@ static int parse_prop(struct vaio_slot_cfg *cfg, const char *name, const char *v
 		w->hold = true;
 	} else if (!strcmp(name, "log")) {
 		w->log = true;
+	} else if (!strcmp(name, "degraded")) {
+		w->degraded = true;
 	} else if (!strcmp(name, "transform")) {
 		w->transform = true;
 	} else if (!strcmp(name, "fail_check")) {

@@ -116,6 +116,19 @@ is 'resume: adopt and start from bottom to top, then unquiesce' \
 	'E:adopt Q:adopt C:adopt R:adopt I:adopt E:start Q:start C:start R:start I:start E:unquiesce Q:unquiesce C:unquiesce R:unquiesce I:unquiesce'
 dmsetup remove v1
 
+# --- a filter that starts and says that something is wrong
+
+check 'a filter says when it starts that something is wrong' \
+	dmsetup create v1 --table "$(table 65536 /dev/a "$A" 'probe-qos degraded yes')"
+is 'the disk shows it' "$(state_of v1)" degraded
+check 'it is suspended' dmsetup suspend v1
+is 'the disk is suspended' "$(state_of v1)" suspended
+check 'and resumed' dmsetup resume v1
+is 'the disk shows it again' "$(state_of v1)" degraded
+check 'with another table nothing is wrong' reload v1 "$(table 65536 /dev/a "$A" probe-qos)"
+is 'and the disk is active' "$(state_of v1)" active
+dmsetup remove v1
+
 # --- suspends while ios wait
 
 for filter in probe-inspection probe-qos; do

@@ -396,6 +396,34 @@ dmsetup load d3 --table "$(large $((MIB * 2048)))"
 check_fails 'it cannot become smaller' '' eval 'dmsetup suspend d3 && dmsetup resume d3'
 dmsetup remove --retry d3
 
+# --- the capture is lost again, before the replica ever had all
+
+replicated() { dmsetup status d1 | awk '{ print $4 }'; }
+d1_is() { [[ $(replicated) == "$1" ]]; }
+vaioctl group set g on_loss=track
+repl_up group g
+agent_start
+wait_for 120 caught_up
+agent_kill
+check 'a gap begins' wait_for 60 eval '
+	dd if=/dev/urandom of=/dev/mapper/d1 bs=512k count=8 oflag=direct status=none; state_is tracking'
+repl_down
+repl_up group g
+is 'a disk that starts with a gap behind it is active' "$(replicated)" active
+vaioctl group set g resync_rate=64KiB
+agent_start
+check 'the resync begins' wait_for 60 state_is resync
+agent_kill
+check 'and there is a gap in it' wait_for 60 eval '
+	dd if=/dev/urandom of=/dev/mapper/d1 bs=512k count=8 oflag=direct status=none; state_is tracking'
+check 'the disk says so' wait_for 20 d1_is degraded
+vaioctl group set g resync_rate=any
+agent_start
+copies_equal 'the copies become equal'
+check 'and the disk is well again' wait_for 20 d1_is active
+agent_kill
+repl_down
+
 check 'the group is deleted' vaioctl group delete g
 check 'the probe filters unload' rmmod vaio_probe
 repl_unload
