@@ -321,13 +321,15 @@ static noinline enum outcome warm_extents(struct repl_io *r)
 	r->intent = cold >= 0;
 	if (!cold)
 		return OUT_GO;
+	/* also if it does not wait: an extent that is not noted would never turn cold */
+	if (cold > 0)
+		queue_work(vaio_disk_wq(m->slot->disk), &m->intent_work);
 	if (park(r, VAIO_ORDERED))
 		return OUT_AGAIN;
 	if (cold > 0) {
 		/* when it is resumed its extents are hot */
 		r->step = REPL_STEP_APPEND;
 		list_add_tail(&r->range.entry, &m->intent_wait);
-		queue_work(vaio_disk_wq(m->slot->disk), &m->intent_work);
 	} else {
 		r->step = REPL_STEP_INTENT;
 		list_add_tail(&r->range.entry, &m->cap_wait);

@@ -539,6 +539,8 @@ static int do_start(struct vaio_slot *slot)
 		repl_changed(g);
 		spin_unlock_irq(&g->lock);
 	}
+	/* extents of writes that were let go when the sidecar took none */
+	queue_work(vaio_disk_wq(slot->disk), &m->intent_work);
 	queue_work(vaio_disk_wq(slot->disk), &m->sidecar_work);
 	queue_delayed_work(vaio_disk_wq(slot->disk), &m->cool_work, HZ);
 	repl_resync_kick(m);

@@ -424,7 +424,42 @@ check 'and the disk is well again' wait_for 20 d1_is active
 agent_kill
 repl_down
 
+# --- writes that may not wait
+
 check 'the group is deleted' vaioctl group delete g
+mem_disk wide 264
+mem_disk sidew 4
+vaioctl sidecar format /dev/sidew --device /dev/wide --disk "$(disk_uuid 4)" --grow-factor 1 --epochs 0 >/dev/null
+check 'a disk of which 64 extents may be hot' dmsetup create d4 --table \
+	"0 $((264 * 2048)) vaio /dev/wide 0 4 uuid $(disk_uuid 4) sidecar /dev/sidew 1 replication 2 intent_cap 64"
+# nowait FIRST LAST: one write to each of these extents; prints how many were refused because they would wait
+nowait() {
+	python3 - "$@" <<-'END'
+		import mmap, os, sys
+		disk = os.open("/dev/mapper/d4", os.O_RDWR | os.O_DIRECT)
+		block = mmap.mmap(-1, 4096)
+		block[:] = b"n" * 4096
+		refused = 0
+		for extent in range(int(sys.argv[1]), int(sys.argv[2]) + 1):
+		    try:
+		        os.pwritev(disk, [block], extent << 22, os.RWF_NOWAIT)
+		    except BlockingIOError:
+		        refused += 1
+		print(refused)
+	END
+}
+is 'writes that may not wait are refused by cold extents' "$(nowait 0 63)" 64
+head -c 4096 /dev/urandom >"$WORK/block"
+dd if="$WORK/block" of=/dev/mapper/d4 bs=4k seek=$((64 << 10)) oflag=direct status=none &
+waits=$!
+wait_for 60 eval '! kill -0 $waits' || bail 'one that waits finds a place'
+wait "$waits"
+is 'one that waits finds a place' $? 0
+check 'it is written' cmp -n 4096 /dev/wide "$WORK/block" $((64 << 22)) 0
+is 'to its extent others go without waiting' "$(nowait 64 64)" 0
+check 'the disk is suspended' timeout 60 dmsetup suspend d4
+check 'and resumed' dmsetup resume d4
+dmsetup remove --retry d4
 check 'the probe filters unload' rmmod vaio_probe
 repl_unload
 done_testing
