@@ -623,7 +623,8 @@ static void bound_waits(struct repl_group *g, struct repl_member *m)
  */
 void repl_quiesce_waits(struct repl_member *m, bool noflush)
 {
-	struct repl_group *g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	/* the disk may be leaving it, and it may be deleted then */
+	struct repl_group *g = repl_member_group(m);
 	LIST_HEAD(taken);
 
 	if (!g)
@@ -639,4 +640,5 @@ void repl_quiesce_waits(struct repl_member *m, bool noflush)
 		go_alone_suspended(g);
 	spin_unlock_irq(&g->lock);
 	end_taken(&taken, noflush);
+	repl_group_put(g);
 }

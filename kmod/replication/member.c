@@ -225,8 +225,7 @@ static void end_all(struct list_head *done)
 		vaio_io_continue(r->io);
 }
 
-/* NULL, or referenced; the disk may leave it at once. */
-static struct repl_group *group_of(struct repl_member *m)
+struct repl_group *repl_member_group(struct repl_member *m)
 {
 	struct repl_group *g;
 
@@ -240,7 +239,7 @@ static struct repl_group *group_of(struct repl_member *m)
 
 int repl_member_move(struct repl_member *m, const char *name, char **error)
 {
-	struct repl_group *g = group_of(m);
+	struct repl_group *g = repl_member_group(m);
 	LIST_HEAD(done);
 	int err = 0;
 
@@ -530,7 +529,7 @@ static int do_start(struct vaio_slot *slot)
 	m->running = true;
 	m->quiesced = m->noflush = m->no_wait = false;
 	spin_unlock_irq(&m->lock);
-	g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	g = repl_member_group(m);
 	if (g) {
 		spin_lock_irq(&g->lock);
 		if (before)
@@ -538,6 +537,7 @@ static int do_start(struct vaio_slot *slot)
 		repl_update_state(g);
 		repl_changed(g);
 		spin_unlock_irq(&g->lock);
+		repl_group_put(g);
 	}
 	/* extents of writes that were let go when the sidecar took none */
 	queue_work(vaio_disk_wq(slot->disk), &m->intent_work);
@@ -565,7 +565,7 @@ static int repl_start_slot(struct vaio_slot *slot)
 static void repl_stop(struct vaio_slot *slot)
 {
 	struct repl_member *m = slot->priv;
-	struct repl_group *g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	struct repl_group *g;
 
 	spin_lock_irq(&m->lock);
 	m->running = false;
@@ -580,13 +580,14 @@ static void repl_stop(struct vaio_slot *slot)
 	/* what it began is finished, or done at the next start */
 	cancel_work_sync(&m->sidecar_work);
 
-	g = rcu_dereference_protected(m->group, true /* lifecycle */);
+	g = repl_member_group(m);
 	if (g) {
 		spin_lock_irq(&g->lock);
-		if (m->loaded)
+		if (m->loaded && rcu_access_pointer(m->group) == g)
 			repl_spill(g, m);
 		repl_changed(g);
 		spin_unlock_irq(&g->lock);
+		repl_group_put(g);
 	}
 	if (m->sc && m->loaded && m->durable) {
 		mutex_lock(&m->pages);
@@ -662,7 +663,7 @@ static int revert(struct repl_member *m, u64 token)
 	int err;
 
 	do {
-		g = group_of(m);
+		g = repl_member_group(m);
 		if (!g) {
 			err = forget_bytes(m, NULL, token);
 			continue;
@@ -683,7 +684,7 @@ static int revert(struct repl_member *m, u64 token)
 /* The snapshot has a place in the order of writes, which the replica knows by its name. */
 static int snapshot_taken(struct repl_member *m, const char *name)
 {
-	struct repl_group *g = group_of(m);
+	struct repl_group *g = repl_member_group(m);
 	int err = 0;
 	u64 seq;
 

@@ -385,6 +385,8 @@ const char *repl_member_state(struct repl_member *m);
 bool repl_must_compare(const struct repl_member *m);
 /* The live property "group"; @name may be "none". disk->lock held */
 int repl_member_move(struct repl_member *m, const char *name, char **error);
+/* The group that it is in, or is leaving, referenced; NULL: none. Putting it may sleep. */
+struct repl_group *repl_member_group(struct repl_member *m);
 /* Goes on with leaving, when nothing of the disk is in the group's hands any more. */
 void repl_member_leave(struct repl_member *m);
 
