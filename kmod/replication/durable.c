@@ -142,6 +142,13 @@ static int write_intent_page(struct repl_member *m, u32 page, bool fua)
 
 /* --- start -------------------------------------------------------------------------- */
 
+static void mark_extent(struct repl_member *m, u32 extent)
+{
+	spin_lock_irq(&m->lock);
+	repl_mark_lacking(m, (u64)extent << REPL_INTENT_SHIFT, 1ULL << REPL_INTENT_SHIFT);
+	spin_unlock_irq(&m->lock);
+}
+
 /* Every extent that has its bit set counts as dirty. */
 static void intent_is_dirty(struct repl_member *m, u32 page)
 {
@@ -150,8 +157,7 @@ static void intent_is_dirty(struct repl_member *m, u32 page)
 
 	for (i = 0; i < VAIO_SC_PAGE_BITS && extent + i < m->intent.nr; i++)
 		if (p->bits[i / 8] & (1U << (i % 8)))
-			repl_mark_lacking(m, (u64)(extent + i) << REPL_INTENT_SHIFT,
-					  1ULL << REPL_INTENT_SHIFT);
+			mark_extent(m, extent + i);
 }
 
 /**
@@ -175,9 +181,12 @@ int repl_load(struct repl_member *m, bool unclean)
 		err = vaio_sidecar_read(m->sc, VAIO_SC_R_BITMAP, 0, page, m->page);
 		if (err == -ENOENT)
 			goto out;
+		/* of a disk that is known already, and in a group, others change the bits too */
+		spin_lock_irq(&m->lock);
 		track_load(&m->track, page, m->page);
 		if (err)
 			track_unfill(&m->track, page, true);
+		spin_unlock_irq(&m->lock);
 	}
 	for (page = 0; page < m->intent.pages; page++) {
 		err = vaio_sidecar_read(m->sc, VAIO_SC_R_INTENT, 0, page, m->page);

@@ -43,13 +43,11 @@ void intent_free(struct repl_intent *ti)
 }
 VAIO_EXPORT_FOR_KUNIT(intent_free);
 
-void intent_grow(struct repl_intent *ti, struct repl_intent *new)
+void intent_grow_begin(const struct repl_intent *ti, struct repl_intent *new)
 {
-	struct repl_intent old = *ti;
 	u32 i;
 
 	memcpy(new->index, ti->index, ti->nr * sizeof(*ti->index));
-	memcpy(new->slot, ti->slot, ti->cap * sizeof(*ti->slot));
 	memcpy(new->sequence, ti->sequence, ti->pages * sizeof(u64));
 	new->used = ti->used;
 	for (i = 0; i < ti->nr; i++)
@@ -58,10 +56,16 @@ void intent_grow(struct repl_intent *ti, struct repl_intent *new)
 	for (i = 0; i < ti->pages; i++)
 		if (test_bit(i, ti->stale.map))
 			bits_set(&new->stale, i, i);
-	*ti = *new;
-	intent_free(&old);
 }
-VAIO_EXPORT_FOR_KUNIT(intent_grow);
+VAIO_EXPORT_FOR_KUNIT(intent_grow_begin);
+
+void intent_grow_end(struct repl_intent *ti, struct repl_intent *new)
+{
+	/* there are as many, and others may have changed them */
+	swap(ti->slot, new->slot);
+	swap(*ti, *new);
+}
+VAIO_EXPORT_FOR_KUNIT(intent_grow_end);
 
 static void touch(struct repl_intent *ti, u32 extent)
 {

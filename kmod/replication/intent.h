@@ -76,8 +76,12 @@ struct repl_intent {
 
 int intent_init(struct repl_intent *ti, u64 sectors, u32 cap);
 void intent_free(struct repl_intent *ti);
-/* Makes @new, freshly initialised with the same cap, the content of @ti. */
-void intent_grow(struct repl_intent *ti, struct repl_intent *new);
+/*
+ * @new, freshly initialised with the same cap, becomes @ti, in two steps. Between them
+ * nothing changes but @seq of its slots. Then @new has what is to be freed.
+ */
+void intent_grow_begin(const struct repl_intent *ti, struct repl_intent *new);
+void intent_grow_end(struct repl_intent *ti, struct repl_intent *new);
 
 static inline u32 intent_extent(u64 sector)
 {

@@ -371,6 +371,31 @@ static int repl_check(struct vaio_slot *slot, struct vaio_slot_cfg *cfg, char **
 	return 0;
 }
 
+/*
+ * Nothing is read or written here, but the group goes on: an acknowledgement, or a gap
+ * that another disk begins, changes the bits of this one at any time.
+ */
+static void grow_bits(struct repl_member *m, struct repl_track *track, struct repl_intent *intent)
+{
+	u64 word = 0;
+	bool more;
+
+	mutex_lock(&m->pages);
+	track_grow_begin(&m->track, track);
+	intent_grow_begin(&m->intent, intent);
+	do {
+		spin_lock_irq(&m->lock);
+		more = track_grow_some(&m->track, track, &word);
+		if (!more) {
+			track_grow_end(&m->track, track);
+			intent_grow_end(&m->intent, intent);
+		}
+		spin_unlock_irq(&m->lock);
+		cond_resched();
+	} while (more);
+	mutex_unlock(&m->pages);
+}
+
 /* Bits for the disk as large as it is now. */
 static int size_bits(struct repl_member *m, u64 sectors)
 {
@@ -390,15 +415,16 @@ static int size_bits(struct repl_member *m, u64 sectors)
 		return err;
 	}
 	if (m->loaded) {
-		track_grow(&m->track, &track);
-		intent_grow(&m->intent, &intent);
+		grow_bits(m, &track, &intent);
 	} else {
-		/* of a start that failed */
-		track_free(&m->track);
-		intent_free(&m->intent);
-		m->track = track;
-		m->intent = intent;
+		/* for those of a start that failed */
+		spin_lock_irq(&m->lock);
+		swap(m->track, track);
+		swap(m->intent, intent);
+		spin_unlock_irq(&m->lock);
 	}
+	track_free(&track);
+	intent_free(&intent);
 	return 0;
 }
 
@@ -435,9 +461,11 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 	if (!same) {
 		mutex_lock(&m->pages);
 		/* a new sidecar of a disk that is known gets all that is known */
+		spin_lock_irq(&m->lock);
 		if (m->loaded)
 			bits_set(&m->track.must, 0, m->track.pages - 1);
 		m->loaded = true;
+		spin_unlock_irq(&m->lock);
 		err = repl_load(m, unclean);
 		if (!err && m->must_compare)
 			err = vaio_sidecar_set_must_compare(m->sc, true);
@@ -500,7 +528,10 @@ static int do_start(struct vaio_slot *slot)
 	err = size_bits(m, sectors);
 	if (err)
 		return err;
+	/* from here on there are bits for all of it */
+	spin_lock_irq(&m->lock);
 	m->sectors = sectors;
+	spin_unlock_irq(&m->lock);
 	m->sidecar_bad = m->clearing = m->note_compare = false;
 	if (m->sc) {
 		err = take_sidecar(m, unclean);

@@ -15,6 +15,7 @@
 int bits_init(struct repl_bits *b, u64 nr)
 {
 	b->count = 0;
+	b->copy = NULL;
 	b->map = kvcalloc(BITS_TO_LONGS(nr), sizeof(long), GFP_KERNEL);
 	return b->map ? 0 : -ENOMEM;
 }
@@ -25,33 +26,61 @@ void bits_free(struct repl_bits *b)
 	b->map = NULL;
 }
 
-/* Sets first..last; returns how many were not set. Whole words at once: a disk has millions. */
-u64 bits_set(struct repl_bits *b, u64 first, u64 last)
+/* Whole words at once: a disk has millions. */
+static u64 set_bits(unsigned long *map, u64 first, u64 last)
 {
 	u64 i, n = 0;
 
 	for (i = first; i <= last; i++) {
 		if (!(i % BITS_PER_LONG) && last - i >= BITS_PER_LONG - 1) {
-			n += BITS_PER_LONG - hweight_long(b->map[i / BITS_PER_LONG]);
-			b->map[i / BITS_PER_LONG] = ~0UL;
+			n += BITS_PER_LONG - hweight_long(map[i / BITS_PER_LONG]);
+			map[i / BITS_PER_LONG] = ~0UL;
 			i += BITS_PER_LONG - 1;
-		} else if (!__test_and_set_bit(i, b->map)) {
+		} else if (!__test_and_set_bit(i, map)) {
 			n++;
 		}
 	}
+	return n;
+}
+
+static u64 clear_bits(unsigned long *map, u64 first, u64 last)
+{
+	u64 i, n = 0;
+
+	for (i = first; i <= last; i++)
+		if (__test_and_clear_bit(i, map))
+			n++;
+	return n;
+}
+
+/* Sets first..last; returns how many were not set. */
+u64 bits_set(struct repl_bits *b, u64 first, u64 last)
+{
+	u64 n = set_bits(b->map, first, last);
+
+	if (b->copy)
+		set_bits(b->copy, first, last);
 	b->count += n;
 	return n;
 }
 
 u64 bits_clear(struct repl_bits *b, u64 first, u64 last)
 {
-	u64 i, n = 0;
+	u64 n = clear_bits(b->map, first, last);
 
-	for (i = first; i <= last; i++)
-		if (__test_and_clear_bit(i, b->map))
-			n++;
+	if (b->copy)
+		clear_bits(b->copy, first, last);
 	b->count -= n;
 	return n;
+}
+
+/* Clears all @nr of them. */
+static void bits_zero(struct repl_bits *b, u64 nr)
+{
+	bitmap_zero(b->map, nr);
+	if (b->copy)
+		bitmap_zero(b->copy, nr);
+	b->count = 0;
 }
 
 int track_init(struct repl_track *t, unsigned int shift, u64 sectors)
@@ -95,35 +124,6 @@ void track_free(struct repl_track *t)
 }
 VAIO_EXPORT_FOR_KUNIT(track_free);
 
-static void copy_bits(struct repl_bits *to, const struct repl_bits *from, u64 nr)
-{
-	bitmap_copy(to->map, from->map, nr);
-	to->count = from->count;
-}
-
-void track_grow(struct repl_track *t, struct repl_track *new)
-{
-	struct repl_track old = *t;
-
-	copy_bits(&new->dirty, &t->dirty, t->nr);
-	copy_bits(&new->inflight, &t->inflight, t->nr);
-	copy_bits(&new->check, &t->check, t->nr);
-	copy_bits(&new->spilled[0], &t->spilled[0], t->nr);
-	copy_bits(&new->spilled[1], &t->spilled[1], t->nr);
-	copy_bits(&new->stale, &t->stale, t->pages);
-	copy_bits(&new->must, &t->must, t->pages);
-	memcpy(new->spilled_seq, t->spilled_seq, sizeof(t->spilled_seq));
-	memcpy(new->sequence, t->sequence, t->pages * sizeof(u64));
-	*t = *new;
-	/* the last bit may have stood for less than it does now */
-	if (t->nr > old.nr)
-		track_mark(t, old.nr << t->shift, (t->nr - old.nr) << t->shift);
-	if (old.nr)
-		track_mark(t, (old.nr - 1) << t->shift, 1);
-	track_free(&old);
-}
-VAIO_EXPORT_FOR_KUNIT(track_grow);
-
 /* The pages of these bits have to be written; @must: before they can be relied on. */
 static void touch_pages(struct repl_track *t, u64 first, u64 last, bool must)
 {
@@ -139,6 +139,89 @@ static void set_dirty(struct repl_track *t, u64 first, u64 last)
 	if (bits_set(&t->dirty, first, last))
 		touch_pages(t, first, last, true);
 }
+
+/* --- growing ------------------------------------------------------------------ */
+
+#define GROW_WORDS	4096	/* of each set at a time */
+
+/* Sets of blocks: a disk has millions of bits. Those of pages are small. */
+#define BLOCK_SETS(t)	{ &(t)->dirty, &(t)->inflight, &(t)->check, &(t)->spilled[0], &(t)->spilled[1] }
+
+static void grow_set(struct repl_bits *set, struct repl_bits *new, u64 word, u64 end)
+{
+	/* what was set in the copy since it grows is set in the set too */
+	for (; word < end; word++)
+		new->map[word] |= set->map[word];
+}
+
+void track_grow_begin(struct repl_track *t, struct repl_track *new)
+{
+	if (new->nr > t->nr)
+		bits_set(&new->dirty, t->nr, new->nr - 1);
+	if (new->pages > t->pages) {
+		bits_set(&new->stale, t->pages, new->pages - 1);
+		bits_set(&new->must, t->pages, new->pages - 1);
+	}
+	memcpy(new->sequence, t->sequence, t->pages * sizeof(u64));
+}
+VAIO_EXPORT_FOR_KUNIT(track_grow_begin);
+
+static void copy_changes(struct repl_track *t, struct repl_track *new)
+{
+	struct repl_bits *from[] = BLOCK_SETS(t), *to[] = BLOCK_SETS(new);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(from); i++)
+		from[i]->copy = to[i]->map;
+	t->stale.copy = new->stale.map;
+	t->must.copy = new->must.map;
+}
+
+bool track_grow_some(struct repl_track *t, struct repl_track *new, u64 *word)
+{
+	struct repl_bits *from[] = BLOCK_SETS(t), *to[] = BLOCK_SETS(new);
+	u64 end = min_t(u64, *word + GROW_WORDS, BITS_TO_LONGS(t->nr));
+	unsigned int i;
+
+	if (!*word)
+		copy_changes(t, new);
+	for (i = 0; i < ARRAY_SIZE(from); i++)
+		grow_set(from[i], to[i], *word, end);
+	*word = end;
+	return end < BITS_TO_LONGS(t->nr);
+}
+VAIO_EXPORT_FOR_KUNIT(track_grow_some);
+
+static void grow_end(struct repl_bits *set, struct repl_bits *new)
+{
+	new->count += set->count;
+	set->copy = NULL;
+}
+
+void track_grow_end(struct repl_track *t, struct repl_track *new)
+{
+	struct repl_bits *from[] = BLOCK_SETS(t), *to[] = BLOCK_SETS(new);
+	u64 words = BITS_TO_LONGS(t->pages), last = t->nr - 1;
+	bool any = t->nr;
+	unsigned int i;
+
+	grow_set(&t->stale, &new->stale, 0, words);
+	grow_set(&t->must, &new->must, 0, words);
+	for (i = 0; i < ARRAY_SIZE(from); i++)
+		grow_end(from[i], to[i]);
+	grow_end(&t->stale, &new->stale);
+	grow_end(&t->must, &new->must);
+	memcpy(new->spilled_seq, t->spilled_seq, sizeof(t->spilled_seq));
+	swap(*t, *new);
+	if (!any)
+		return;
+	/* the last bit may have stood for less than it does now; its page has new bits */
+	bits_set(&t->dirty, last, last);
+	touch_pages(t, last, last, true);
+}
+VAIO_EXPORT_FOR_KUNIT(track_grow_end);
+
+/* --- marking -------------------------------------------------------------------- */
 
 void track_mark(struct repl_track *t, u64 sector, u64 sectors)
 {
@@ -212,8 +295,7 @@ bool track_spill_drop(struct repl_track *t, u64 durable)
 		if (!t->spilled_seq[i] || t->spilled_seq[i] > durable)
 			continue;
 		touch_set(t, &t->spilled[i]);
-		bitmap_zero(t->spilled[i].map, t->nr);
-		t->spilled[i].count = 0;
+		bits_zero(&t->spilled[i], t->nr);
 		t->spilled_seq[i] = 0;
 		dropped = true;
 	}
@@ -299,15 +381,29 @@ void track_back_all(struct repl_track *t)
 }
 VAIO_EXPORT_FOR_KUNIT(track_back_all);
 
+static void load_byte(struct repl_track *t, u64 bit, u32 n, u8 byte)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		if (byte & (1U << i))
+			bits_set(&t->dirty, bit + i, bit + i);
+}
+
 void track_load(struct repl_track *t, u32 index, const struct vaio_sc_disk_page *page)
 {
 	u64 bit = (u64)index * VAIO_SC_PAGE_BITS;
-	u32 i, n = min_t(u64, VAIO_SC_PAGE_BITS, t->nr - bit);
+	u32 i, end, n = min_t(u64, VAIO_SC_PAGE_BITS, t->nr - bit);
 
 	t->sequence[index] = le64_to_cpu(page->sequence);
-	for (i = 0; i < n; i++)
-		if (page->bits[i / 8] & (1U << (i % 8)))
-			bits_set(&t->dirty, bit + i, bit + i);
+	/* a byte at a time: the caller's lock is held */
+	for (i = 0; i < n; i = end) {
+		end = min(n, i + 8);
+		if (page->bits[i / 8] == 0xff)
+			bits_set(&t->dirty, bit + i, bit + end - 1);
+		else if (page->bits[i / 8])
+			load_byte(t, bit + i, end - i, page->bits[i / 8]);
+	}
 }
 VAIO_EXPORT_FOR_KUNIT(track_load);
 

@@ -23,9 +23,10 @@
 #include <linux/types.h>
 #include <linux/vaio-sidecar.h>
 
-/* One set, counted. */
+/* One set, counted. While it grows, @copy is the larger one: it gets every change too. */
 struct repl_bits {
 	unsigned long	*map;
+	unsigned long	*copy;
 	u64		count;
 };
 
@@ -59,8 +60,19 @@ struct repl_track {
 /* @sectors: of the disk. May sleep. 0 or -ENOMEM. */
 int track_init(struct repl_track *t, unsigned int shift, u64 sectors);
 void track_free(struct repl_track *t);
-/* Makes @new, freshly initialised and larger, the content of @t; bits that are new are dirty. */
-void track_grow(struct repl_track *t, struct repl_track *new);
+
+/*
+ * @new, freshly initialised and not smaller, becomes @t; bits that are new are dirty.
+ * Others may go on using @t meanwhile, but for its pages: these are neither loaded nor
+ * filled. So the lock is held for moments only, however large the disk:
+ *
+ *	track_grow_begin()	not locked
+ *	track_grow_some()	locked, each time; from *@word, 0 at first; false: that was all
+ *	track_grow_end()	in the same stretch as the last one; @new gets what is to be freed
+ */
+void track_grow_begin(struct repl_track *t, struct repl_track *new);
+bool track_grow_some(struct repl_track *t, struct repl_track *new, u64 *word);
+void track_grow_end(struct repl_track *t, struct repl_track *new);
 
 /* Bits of a range of sectors. */
 static inline u64 track_first(const struct repl_track *t, u64 sector)

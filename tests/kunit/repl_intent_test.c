@@ -169,8 +169,13 @@ static void growing_keeps_what_is_hot(struct kunit *test)
 	intent_enter(ti, EXTENT(5), 1);
 	heat(ti);
 	KUNIT_ASSERT_EQ(test, intent_init(&grown, EXTENT(VAIO_SC_PAGE_BITS + 5), CAP), 0);
-	intent_grow(ti, &grown);
+	intent_grow_begin(ti, &grown);
+	/* its group is left just then */
+	ti->slot[ti->index[5] - 1].seq = 77;
+	intent_grow_end(ti, &grown);
+	intent_free(&grown);
 	KUNIT_EXPECT_EQ(test, intent_enter(ti, EXTENT(5), 1), 0);
+	KUNIT_EXPECT_EQ(test, intent_lookup(ti, 5)->seq, 77);
 	KUNIT_EXPECT_TRUE(test, on_page(ti, 5));
 	KUNIT_EXPECT_EQ(test, intent_enter(ti, EXTENT(VAIO_SC_PAGE_BITS + 1), 1), 1);
 	KUNIT_EXPECT_TRUE(test, intent_write_begin(ti));
