@@ -396,6 +396,31 @@ static void test_blocks(void **state)
 	free(play);
 }
 
+/* Why there is a gap comes from the agent, but for what only the kernel knows. */
+static void test_gap_reason(void **state)
+{
+	static const struct { uint64_t aux; uint32_t reason; } cases[] = {
+		{ VAIO_REPL_GAP_LOST, VAIO_RW_GAP_LINK }, { VAIO_REPL_GAP_REVERT, VAIO_RW_GAP_REVERT },
+	};
+
+	(void)state;
+	play = calloc(1, sizeof(*play));
+	play->s.map = &play->map;
+	play->s.gap_reason = VAIO_RW_GAP_LINK;
+	stream_start(&play->s, 1, 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct vaio_repl_desc d = { .seq = 1, .type = VAIO_REPL_RESYNC_BEGIN, .member = 0xffff, .aux = cases[i].aux };
+		const struct vaio_rw_gap *gap;
+		struct stream_item it;
+
+		assert_int_equal(stream_next(&play->s, &d, NULL, &it, &why), 0);
+		assert_int_equal(le16toh(it.record.type), VAIO_RW_R_GAP);
+		gap = it.payload;
+		assert_int_equal(le32toh(gap->reason), cases[i].reason);
+	}
+	free(play);
+}
+
 /* --- files -------------------------------------------------------------------------------- */
 
 static void test_state(void **state)
@@ -504,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_many_cuts),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_gap_reason),
 		cmocka_unit_test(test_state),
 	};
 

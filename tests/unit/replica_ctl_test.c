@@ -22,7 +22,7 @@ static int ctl(const char *fmt, ...)
 	va_end(ap);
 	snprintf(dir, sizeof(dir), "%s", program);
 	*strrchr(dir, '/') = 0;
-	snprintf(cmd, sizeof(cmd), "cd %s && exec %s/vaioctl replica %s </dev/null >out 2>&1", scratch, dir, words);
+	snprintf(cmd, sizeof(cmd), "cd %s && exec %s/vaioctl %s </dev/null >out 2>&1", scratch, dir, words);
 	status = system(cmd);
 	f = fopen(in_scratch("out"), "r");
 	if (f) {
@@ -34,7 +34,7 @@ static int ctl(const char *fmt, ...)
 }
 
 /* The same with --socket. */
-#define ask_ctl(fmt, ...) ctl(fmt " --socket sock", ##__VA_ARGS__)
+#define ask_ctl(fmt, ...) ctl("replica " fmt " --socket sock", ##__VA_ARGS__)
 
 static void done(int code)
 {
@@ -145,7 +145,7 @@ static void test_asking(void **state)
 	fails(ask_ctl("show " GROUP " name:x"), 3, "no point is named 'x'");
 	fails(ask_ctl("status nobody"), 3, "there is no group 'nobody'");
 	fails(ask_ctl("status"), 2, "operands are missing");
-	fails(ctl("status x --socket nowhere"), 3, "does vaio-replicad run here?");
+	fails(ctl("replica status x --socket nowhere"), 3, "does vaio-replicad run here?");
 	fails(ask_ctl("set " GROUP " retain=5"), 2, "accepted are retain_time");
 	fails(ask_ctl("set " GROUP " quota=5"), 2, "lacks a unit");
 	done(ask_ctl("set " GROUP " retain_time=3h retain_size=any"));
@@ -227,6 +227,16 @@ static void test_restore(void **state)
 	check_file("target", 0, seq);
 	done(ask_ctl("restore " GROUP " --disk 0 --to target --force --json --point seq:%llu", (unsigned long long)seq));
 	assert_int_equal(number_of("written_bytes"), 0);
+	/* its sidecar is told that the bitmap does not have this write */
+	done(ctl("sidecar format target.vaio --device target"));
+	done(ctl("sidecar show target.vaio --json"));
+	assert_null(strstr(output, "must-compare"));
+	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force --sidecar nothing"), 3, "nothing");
+	assert_true(sh("cp target.vaio other.vaio && cp target other"));
+	fails(ask_ctl("restore " GROUP " --disk 0 --to other --force"), 5, "is not that of");
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force"));
+	done(ctl("sidecar show target.vaio --json"));
+	assert_non_null(strstr(output, "must-compare"));
 	assert_true(sh("truncate -s +4096 target"));
 	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force"), 5, "bytes, the disk had");
 	fails(ask_ctl("restore " GROUP " --disk 0 --to nothing --force"), 3, "nothing");
@@ -254,7 +264,13 @@ static void test_restore_device(void **state)
 	assert_true(fd >= 0);
 	fails(ask_ctl("restore " GROUP " --disk 0 --to %s --force", device), 4, "opened by");
 	close(fd);
-	done(ask_ctl("restore " GROUP " --disk 0 --to %s --force --json", device));
+	fails(ask_ctl("restore " GROUP " --disk 0 --to %s --force", device), 5, "--sidecar is missing");
+	/* written below the device, while somebody has that */
+	fd = open(device, O_RDONLY | O_EXCL);
+	assert_true(fd >= 0);
+	fails(ask_ctl("restore " GROUP " --disk 0 --to backing --force"), 4, "opened by");
+	close(fd);
+	done(ask_ctl("restore " GROUP " --disk 0 --to %s --sidecar none --force --json", device));
 	assert_int_equal(number_of("written_bytes"), 4096);
 	assert_true(sh("losetup -d %s", device));
 	check_file("backing", 0, model_last(&m));
@@ -295,13 +311,13 @@ static void test_export(void **state)
 	assert_true(sh("qemu-img convert -O raw 'nbd+unix:///?socket=%s/run/ro.sock' exported", scratch));
 	check_file("exported", 0, seq);
 	assert_false(nbd("ro", "write 0 512"));
-	done(ctl("exports --run run"));
+	done(ctl("replica exports --run run"));
 	assert_non_null(strstr(output, "read-only"));
 	fails(ask_ctl("export " GROUP " --disk 0 --name ro --run run"), 4, "is served already");
 	/* the point stays while it is served */
 	done(ask_ctl("status " GROUP));
-	done(ctl("unexport ro --run run"));
-	fails(ctl("unexport ro --run run"), 3, "there is no export 'ro'");
+	done(ctl("replica unexport ro --run run"));
+	fails(ctl("replica unexport ro --run run"), 3, "there is no export 'ro'");
 	assert_true(sh("! ls run/ro.*"));
 	fails(ask_ctl("export " GROUP " --disk 0 --name ../x --run run"), 2, "no name of an export");
 	fails(ask_ctl("export " GROUP " --disk 0 --scratch . --run run"), 2, "--scratch-max is missing");
@@ -316,19 +332,19 @@ static void test_scratch(void **state)
 	assert_null(strstr(output, "<readonly/>"));
 	assert_true(nbd("rw", "write -P 0x5a 4096 8192"));
 	assert_true(nbd("rw", "read -P 0x5a 4096 8192"));
-	done(ctl("unexport rw --run run"));
+	done(ctl("replica unexport rw --run run"));
 	done(ask_ctl("export " GROUP " --disk 0 --name rw --run run --scratch . --scratch-max 8KiB"));
 	assert_true(sh("qemu-img convert -O raw 'nbd+unix:///?socket=%s/run/rw.sock' exported", scratch));
 	check_file("exported", 0, model_last(&m));
 	/* and there is an end to it */
 	assert_false(nbd("rw", "write -P 1 65536 12288"));
-	done(ctl("unexport rw --run run"));
+	done(ctl("replica unexport rw --run run"));
 	/* kept: the same command goes on, at the same point, though there are newer ones */
 	done(ask_ctl("export " GROUP " --disk 0 --name kept --run run --scratch . --scratch-max 1MiB --keep --point seq:%llu",
 		     (unsigned long long)model_last(&m) - 9));
 	assert_true(nbd("kept", "write -P 0x77 65536 65536"));
-	done(ctl("unexport kept --run run"));
-	done(ctl("exports --run run"));
+	done(ctl("replica unexport kept --run run"));
+	done(ctl("replica exports --run run"));
 	assert_non_null(strstr(output, "kept"));
 	fails(ask_ctl("export " GROUP " --disk 0 --name kept --run run --scratch . --scratch-max 1MiB --keep --point latest"), 5,
 	      "--discard throws them away");
@@ -524,33 +540,33 @@ static void test_source(void **state)
 
 	(void)state;
 	pid = play_agent(status_answer);
-	done(ctl("list --agent agent"));
+	done(ctl("replica list --agent agent"));
 	agent_played(pid);
 	assert_non_null(strstr(output, "source   initial-sync"));
 	assert_non_null(strstr(output, "1.5s"));
 	assert_non_null(strstr(output, "dr1:7790"));
 	pid = play_agent(status_answer);
-	done(ctl("status vm1 --agent agent"));
+	done(ctl("replica status vm1 --agent agent"));
 	agent_played(pid);
 	assert_non_null(strstr(output, "initial, 75 % of 1 GiB, 2 MiB/s, 2m08s left"));
 	assert_non_null(strstr(output, "256 MiB"));
 	pid = play_agent(status_answer);
-	fails(ctl("status vm2 --agent agent"), 3, "there is no group 'vm2'");
+	fails(ctl("replica status vm2 --agent agent"), 3, "there is no group 'vm2'");
 	agent_played(pid);
 	pid = play_agent("{\"ok\": true, \"seq\": 4711, \"durable\": true}\n");
-	done(ctl("checkpoint vm1 x --agent agent"));
+	done(ctl("replica checkpoint vm1 x --agent agent"));
 	agent_played(pid);
 	assert_memory_equal(output, "seq:4711 ", 9);
 	pid = play_agent("{\"ok\": true, \"seq\": 4711, \"durable\": false}\n");
-	fails(ctl("checkpoint vm1 x --agent agent"), 6, "not yet at the replica");
+	fails(ctl("replica checkpoint vm1 x --agent agent"), 6, "not yet at the replica");
 	agent_played(pid);
 	pid = play_agent("{\"ok\": false, \"error\": \"the group is tracking\"}\n");
-	fails(ctl("checkpoint vm1 x --agent agent"), 1, "the group is tracking");
+	fails(ctl("replica checkpoint vm1 x --agent agent"), 1, "the group is tracking");
 	agent_played(pid);
 	pid = play_agent("no JSON\n");
-	fails(ctl("list --agent agent"), 1, "no answer");
+	fails(ctl("replica list --agent agent"), 1, "no answer");
 	agent_played(pid);
-	fails(ctl("list --agent nowhere"), 3, "does vaio-agent run here?");
+	fails(ctl("replica list --agent nowhere"), 3, "does vaio-agent run here?");
 }
 
 /* --- without the daemon ---------------------------------------------------------------------------------- */
@@ -565,17 +581,17 @@ static void test_offline(void **state)
 	stop_daemon(SIGTERM);
 	daemon_pid = 0;
 	folder_of(0x31, dir, sizeof(dir));
-	done(ctl("status %s", dir));
+	done(ctl("replica status %s", dir));
 	assert_non_null(strstr(output, "offline"));
-	done(ctl("points %s", dir));
-	done(ctl("show %s seq:%llu", dir, (unsigned long long)last));
-	done(ctl("extract %s offline.img --disk 1 --point seq:%llu", dir, (unsigned long long)last));
+	done(ctl("replica points %s", dir));
+	done(ctl("replica show %s seq:%llu", dir, (unsigned long long)last));
+	done(ctl("replica extract %s offline.img --disk 1 --point seq:%llu", dir, (unsigned long long)last));
 	check_file("offline.img", 1, last);
-	done(ctl("scrub %s", dir));
-	fails(ctl("status ./nothing"), 3, "nothing");
+	done(ctl("replica scrub %s", dir));
+	fails(ctl("replica status ./nothing"), 3, "nothing");
 	/* a byte that rotted is found, by both */
 	assert_true(sh("f=$(ls %s/journal/*.seg | head -n 1) && printf xyz | dd of=$f bs=1 seek=4300 conv=notrunc", dir));
-	code = ctl("scrub %s", dir);
+	code = ctl("replica scrub %s", dir);
 	if (code != 1 || (!strstr(output, "fault") && !strstr(output, "damaged") && !strstr(output, "missing")))
 		fail_msg("%d: %s", code, output);
 }

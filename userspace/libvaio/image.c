@@ -122,6 +122,28 @@ bool vaio_loop_file(dev_t dev, char *buf, size_t size)
 	return vaio_sysfs_read(dev, "loop/backing_file", buf, size);
 }
 
+bool vaio_loop_of(dev_t dev, ino_t ino, char *name, size_t size)
+{
+	char path[PATH_MAX], file[PATH_MAX];
+	struct dirent *d;
+	struct stat st;
+	bool found = false;
+	DIR *dir = opendir("/sys/block");
+
+	while (dir && !found && (d = readdir(dir))) {
+		if (strncmp(d->d_name, "loop", 4))
+			continue;
+		snprintf(path, sizeof(path), "/sys/block/%.64s/loop/backing_file", d->d_name);
+		found = vaio_read_line(path, file, sizeof(file)) && !stat(file, &st) &&
+			st.st_dev == dev && st.st_ino == ino;
+		if (found)
+			snprintf(name, size, "/dev/%.32s", d->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 /* The block size that direct I/O on the file wants, 0 when unknown. */
 static uint32_t direct_io_align(int fd, dev_t fsdev)
 {

@@ -44,6 +44,9 @@ void vaio_loop_release(struct vaio_loop *l);
 /* Takes over a changed file size. */
 int vaio_loop_update_size(const char *loop, struct vaio_err *e);
 
+/* The loop device ("/dev/loop0") that uses a file; false when none does. */
+bool vaio_loop_of(dev_t dev, ino_t ino, char *name, size_t size);
+
 /* The file behind a loop device; false when the device is none. */
 bool vaio_loop_file(dev_t dev, char *buf, size_t size);
 

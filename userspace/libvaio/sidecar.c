@@ -2,7 +2,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "blockdev.h"
+#include "image.h"
 #include "sidecar.h"
 #include "units.h"
 
@@ -91,29 +91,6 @@ static int note_block_size(struct vaio_sc_super *sb, const struct vaio_backing *
 
 /* --- the sidecar's file or device ------------------------------------------- */
 
-/* The loop device that uses a file, if one does. */
-static bool loop_of(dev_t dev, ino_t ino, char *name, size_t size)
-{
-	char path[PATH_MAX], file[PATH_MAX];
-	struct dirent *d;
-	struct stat st;
-	bool found = false;
-	DIR *dir = opendir("/sys/block");
-
-	while (dir && !found && (d = readdir(dir))) {
-		if (strncmp(d->d_name, "loop", 4))
-			continue;
-		snprintf(path, sizeof(path), "/sys/block/%.64s/loop/backing_file", d->d_name);
-		found = vaio_read_line(path, file, sizeof(file)) && !stat(file, &st) &&
-			st.st_dev == dev && st.st_ino == ino;
-		if (found)
-			snprintf(name, size, "/dev/%.32s", d->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
 static int in_use(const struct vaio_scfile *f, struct vaio_err *e)
 {
 	char users[512];
@@ -156,7 +133,7 @@ static int open_file(struct vaio_scfile *f, enum vaio_scfile_mode mode, struct v
 	f->ino = st.st_ino;
 	if (mode == VAIO_SCFILE_LOOK)
 		return VAIO_OK;
-	if (loop_of(st.st_dev, st.st_ino, loop, sizeof(loop)))
+	if (vaio_loop_of(st.st_dev, st.st_ino, loop, sizeof(loop)))
 		return vaio_fail(e, VAIO_INUSE, "sidecar %s: is in use by %s", f->path, loop);
 	if (flock(f->fd, LOCK_EX | LOCK_NB))
 		return vaio_fail(e, VAIO_INUSE, "sidecar %s: is in use by another program", f->path);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "../libvaio/blockdev.h"
+#include "../libvaio/image.h"
+#include "../libvaio/sidecar.h"
 #include "../libvaio/units.h"
 #include "progress.h"
 #include "replica.h"
@@ -22,6 +24,7 @@ const struct vaioctl_opt replica_extract_opts[] = {
 };
 const struct vaioctl_opt replica_restore_opts[] = {
 	OPT_POINT, OPT_DISK, { "to", "DEV", "device or raw image that is overwritten", false },
+	{ "sidecar", "DEV|FILE|none", "of the disk on DEV; an image's is IMAGE.vaio unless given", false },
 	{ "force", NULL, "do not ask", false }, OPT_SOCKET, { 0 }
 };
 const struct vaioctl_opt replica_verify_opts[] = {
@@ -39,6 +42,10 @@ struct walk {
 	int fd;				/* of the target, -1 without */
 	const char *path;
 	uint64_t differ, written, first_different;
+	bool has_sidecar;
+	struct vaio_scfile sidecar;
+	struct vaio_sc_super super;
+	struct vaio_sc_pick pick;
 };
 
 static int walk_open(struct walk *w, const struct vaioctl_cmd *cmd, const struct vaioctl_args *a)
@@ -69,6 +76,8 @@ static void walk_close(struct walk *w)
 		replica_close(&w->o);
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->has_sidecar)
+		vaio_scfile_close(&w->sidecar);
 	free(w->want);
 	free(w->have);
 }
@@ -224,8 +233,86 @@ static int restore_piece(struct walk *w, size_t len, uint64_t at)
 	return rc;
 }
 
+/* A disk that is attached: what is written through it is replicated as any other write. */
+static bool is_attached_disk(dev_t dev)
+{
+	char name[256], uuid[256];
+
+	return vaio_blockdev_dm(dev, name, sizeof(name), uuid, sizeof(uuid)) && !strncmp(uuid, "VAIO-", 5);
+}
+
+/* An image that a loop device shows is in use when that is. */
+static int check_image(struct walk *w, const struct stat *s)
+{
+	struct vaio_blockdev b;
+	struct vaio_err e;
+	char loop[64];
+	int rc;
+
+	if (!vaio_loop_of(s->st_dev, s->st_ino, loop, sizeof(loop)))
+		return VAIO_OK;
+	rc = vaio_blockdev_get(loop, &b, &e);
+	if (!rc)
+		rc = vaio_blockdev_check_free(&b, &e);
+	return rc ? vaioctl_cmd_fail(w->cmd, rc, "--to '%s' is on a loop device: %s", w->path, e.text) : VAIO_OK;
+}
+
+/*
+ * The sidecar of the disk that is written below its filters. Its bitmap says what a replica lacks, and this write is not in
+ * it: all has to be compared. Leaves w->sidecar closed when there is none.
+ */
+static int open_sidecar(struct walk *w, const char *given, bool image)
+{
+	struct vaio_sc_expect expect = { 0 };
+	char path[PATH_MAX], reason[VAIO_SC_REASON];
+	struct vaio_backing b;
+	struct vaio_err e;
+	int rc;
+
+	if (!given && !image)
+		return vaioctl_cmd_fail(w->cmd, VAIO_REFUSED, "--sidecar is missing: '%s' is written below its filters, and the sidecar has "
+					"to say so, or the replica and the disk go apart; accepted are the disk's sidecar, and none. Or attach the "
+					"disk and give its device, /dev/mapper/NAME", w->path);
+	if (given && !strcmp(given, "none"))
+		return VAIO_OK;
+	if (snprintf(path, sizeof(path), "%s%s", given ? given : w->path, given ? "" : ".vaio") >= (int)sizeof(path))
+		return vaioctl_cmd_fail(w->cmd, VAIO_FAILED, "'%s': the path is too long", w->path);
+	if (!given && access(path, F_OK))
+		return VAIO_OK;
+	rc = vaio_backing_describe(w->path, &b, &e);
+	if (!rc)
+		rc = vaio_scfile_open(&w->sidecar, path, VAIO_SCFILE_WRITE, &e);
+	if (rc)
+		return vaioctl_cmd_fail(w->cmd, rc, "%s", e.text);
+	w->has_sidecar = true;
+	rc = vaio_scfile_load(&w->sidecar, &w->super, &w->pick, &e);
+	if (rc)
+		return vaioctl_cmd_fail(w->cmd, rc, "%s", e.text);
+	memcpy(expect.disk_uuid, w->super.disk_uuid, sizeof(expect.disk_uuid));
+	expect.identity = b.identity;
+	if (vaio_sc_match(&w->super, &expect, reason, sizeof(reason)))
+		return vaioctl_cmd_fail(w->cmd, VAIO_REFUSED, "sidecar %s is not that of '%s': %s", path, w->path, reason);
+	if (w->super.flags & VAIO_SC_F_CACHE_DIRTY)
+		return vaioctl_cmd_fail(w->cmd, VAIO_REFUSED, "'%s' has blocks in a cache that would overwrite what is restored: attach the "
+					"disk and give its device, /dev/mapper/NAME", w->path);
+	return VAIO_OK;
+}
+
+/* Before the first byte is written. */
+static int mark_sidecar(struct walk *w)
+{
+	struct vaio_err e;
+	int rc;
+
+	if (!w->has_sidecar)
+		return VAIO_OK;
+	w->super.flags |= VAIO_SC_F_MUST_COMPARE;
+	rc = vaio_scfile_store(&w->sidecar, &w->super, w->pick.copy, &e);
+	return rc ? vaioctl_cmd_fail(w->cmd, rc, "%s", e.text) : VAIO_OK;
+}
+
 /* Opens what is to be overwritten: nobody else may use it, and its size must be the disk's. */
-static int open_target(struct walk *w, const char *path)
+static int open_target(struct walk *w, const char *path, const char *sidecar)
 {
 	struct vaio_blockdev b;
 	struct vaio_err e;
@@ -244,6 +331,9 @@ static int open_target(struct walk *w, const char *path)
 			return vaioctl_cmd_fail(w->cmd, rc, "--to: %s", e.text);
 		size = b.bytes;
 	} else if (S_ISREG(s.st_mode)) {
+		rc = check_image(w, &s);
+		if (rc)
+			return rc;
 		size = (uint64_t)s.st_size;
 	} else {
 		return vaioctl_cmd_fail(w->cmd, VAIO_USAGE, "--to '%s': accepted are block devices and raw image files", path);
@@ -255,7 +345,9 @@ static int open_target(struct walk *w, const char *path)
 	w->fd = open(path, O_RDWR | O_CLOEXEC | (S_ISBLK(s.st_mode) ? O_EXCL : 0));
 	if (w->fd < 0)
 		return vaioctl_cmd_fail(w->cmd, errno == EBUSY ? VAIO_INUSE : VAIO_FAILED, "--to '%s': %s", path, strerror(errno));
-	return VAIO_OK;
+	if (S_ISBLK(s.st_mode) && is_attached_disk(s.st_rdev))
+		return VAIO_OK;
+	return open_sidecar(w, sidecar, S_ISREG(s.st_mode));
 }
 
 static int confirm(struct walk *w)
@@ -282,9 +374,11 @@ int replica_restore(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a,
 	rc = walk_open(&w, cmd, a);
 	if (rc)
 		return rc;
-	rc = open_target(&w, to);
+	rc = open_target(&w, to, vaioctl_opt(a, "sidecar"));
 	if (!rc && !vaioctl_has(a, "force"))
 		rc = confirm(&w);
+	if (!rc)
+		rc = mark_sidecar(&w);
 	if (!rc)
 		rc = walk_disk(&w, "restoring", restore_piece);
 	if (!rc && fsync(w.fd))
