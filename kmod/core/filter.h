@@ -409,7 +409,7 @@ struct workqueue_struct *vaio_disk_wq(const struct vaio_disk *disk);
 
 /*
  * The disk's sidecar (sidecar.h), NULL when it has none. Valid from start() to
- * the end of stop(), for the slot's own workers too; @unclean, when not NULL,
+ * the end of stop(), for the slot's own workers too, and in detach(); @unclean, when not NULL,
  * says whether its last owner left it without releasing it, and stays so until
  * the sidecar is closed. A replication filter that asks in start() notes in it what
  * is written; when none does, the framework sets must-compare.

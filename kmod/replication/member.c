@@ -291,10 +291,14 @@ const char *repl_member_state(struct repl_member *m)
 
 static void repl_detach(struct vaio_slot *slot)
 {
+	struct vaio_sidecar *sc = vaio_slot_sidecar(slot, NULL);
 	struct repl_member *m = slot->priv;
 	struct repl_group *g;
 	LIST_HEAD(done);
 
+	/* there is no next start that would tell it */
+	if (m->distrust && m->loaded && sc && !vaio_sidecar_set_must_compare(sc, true))
+		m->distrust = false;
 	if (m->distrust && m->loaded && m->table && !m->table->no_sidecar)
 		pr_warn("disk '%s': its sidecar could not be told that all of it is to be compared; `vaioctl sidecar adopt` notes that\n",
 			vaio_disk_name(slot->disk));
@@ -549,11 +553,12 @@ static int do_start(struct vaio_slot *slot)
 	well = !err;
 
 	err = group_of_table(m, &error);
+	/* it may have left a group, whatever came of the next one */
+	repl_note_distrust(m);
 	if (err) {
 		pr_err("disk '%s': %s\n", vaio_disk_name(slot->disk), error);
 		return err;
 	}
-	repl_note_distrust(m);
 	if (!well)
 		repl_sidecar_failed(m);
 	spin_lock_irq(&m->lock);
@@ -626,7 +631,7 @@ static void repl_stop(struct vaio_slot *slot)
 			repl_sidecar_failed(m);
 		mutex_unlock(&m->pages);
 	}
-	if (m->sc)
+	if (m->sc || m->table->no_sidecar)
 		repl_note_distrust(m);
 	spin_lock_irq(&m->lock);
 	m->must_compare = repl_must_compare(m) || m->track.check.count;

@@ -32,7 +32,7 @@ crash_restore() {
 }
 # sidecar_says N FIELD: what the sidecar of disk N has on its device
 sidecar_says() { vaioctl --json sidecar show "/dev/side$1" | jq -c ".$2"; }
-must_compare() { [[ $(sidecar_says 1 flags) == *must-compare* ]]; }
+must_compare() { [[ $(sidecar_says "${1-1}" flags) == *must-compare* ]]; }
 trusted() { ! must_compare; }
 # d1_table FEATURES FILTERS: a table of disk 1 with other words
 d1_table() {
@@ -270,7 +270,6 @@ agent_start
 
 # beneath N BLOCK: of 4 KiB, as a snapshot that is rolled back does it
 beneath() { dd if=/dev/urandom of="/dev/data$1" bs=4096 count=1 seek="$2" oflag=direct conv=notrunc status=none; }
-must_compare() { [[ $(vaioctl --json sidecar show "/dev/side$1") == *must-compare* ]]; }
 
 check 'what was compared is trusted' wait_for 60 eval '! must_compare 1'
 : >"$WORK/agent"
@@ -293,12 +292,22 @@ repl_down && vaioctl group delete g
 new_group && repl_up group g
 agent_start
 copies_equal 'so that it is compared by the next agent, after a clean stop too'
+check 'and is trusted then' wait_for 60 eval '! must_compare 1'
+agent_kill
+dmsetup suspend d1
+beneath 1 304
+vaioctl event post d1 revert >/dev/null
+repl_down && vaioctl group delete g
+check 'a disk that is removed before it goes on says so as well' must_compare 1
+new_group && repl_up group g
+agent_start
+copies_equal 'and is compared'
 
 # --- a snapshot has a name in the stream
 
 token=$(vaioctl --json event post d1 snapshot --phase prepare --arg nightly | jq .token)
 check 'a snapshot is committed' vaioctl event post d1 snapshot --phase commit --token "$token"
-check 'a checkpoint of its name follows what was written before' wait_for 20 grep -q 'CHECKPOINT nightly' "$WORK/agent"
+check 'a checkpoint of its name follows what was written before' wait_for 60 grep -q 'CHECKPOINT nightly' "$WORK/agent"
 
 # --- in another group, while the own one has no replica
 

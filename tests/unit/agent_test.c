@@ -393,6 +393,14 @@ static void test_blocks(void **state)
 	assert_true(it.consumes);
 	if (stream_commit(&play->s, &d, &it, &why))
 		fail_msg("%s", why.text);
+	/* larger blocks: what was written in smaller ones comes first, and nothing need be told */
+	play->s.disk[0].block_size = 4096;
+	d.seq++;
+	assert_int_equal(stream_next(&play->s, &d, data, &it, &why), 0);
+	assert_int_equal(le16toh(it.record.type), VAIO_RW_R_WRITE);
+	if (stream_commit(&play->s, &d, &it, &why))
+		fail_msg("%s", why.text);
+	assert_int_equal(m->block_size, 512);
 	free(play);
 }
 

@@ -212,13 +212,16 @@ static int make_member_up(struct stream *s, const struct vaio_repl_desc *d, stru
 	return 0;
 }
 
-/* Its device has blocks of another size than it had: the replica hears of that before what is written in them. */
-static bool blocks_changed(struct stream *s, const struct vaio_repl_desc *d)
+/*
+ * Its device has smaller blocks than it had: the replica hears of that before what is written in them. Larger ones need no
+ * word, and records from before may be in smaller ones still.
+ */
+static bool blocks_are_smaller(struct stream *s, const struct vaio_repl_desc *d)
 {
 	const struct vr_member *m = member_of(s, d->member);
 	uint32_t now = m ? s->disk[d->member].block_size : 0;
 
-	return now && now != m->block_size && !(m->size % now);
+	return now && now < m->block_size;
 }
 
 static int make_ring_record(struct stream *s, const struct vaio_repl_desc *d, const void *payload, struct stream_item *it,
@@ -227,7 +230,7 @@ static int make_ring_record(struct stream *s, const struct vaio_repl_desc *d, co
 	struct vr_member *m = NULL;
 	struct vaio_rw_resync *r = (void *)it->buf;
 
-	if (!s->piece && blocks_changed(s, d))
+	if (!s->piece && blocks_are_smaller(s, d))
 		return make_member_add(s, d, member_of(s, d->member)->size, it, e);
 	it->consumes = true;
 	switch (d->type) {
