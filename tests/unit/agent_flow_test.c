@@ -201,6 +201,18 @@ static void test_blocked(void **state)
 	assert_int_equal(k->gave_up, 0);
 }
 
+/* The store is the copy in "old" again. */
+static void put_back(void)
+{
+	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
+	assert_true(sh("rm -rf store && mv old store"));
+	lock();
+	lose();		/* the points after the copy are lost, the older ones stay */
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	unlock();
+}
+
 /* A replica that lost what it had acknowledged; one that is empty. */
 static void test_lost_replica(void **state)
 {
@@ -213,13 +225,7 @@ static void test_lost_replica(void **state)
 	start_replicad();
 	run_guest(50);
 	settle();
-	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
-	assert_true(sh("rm -rf store && mv old store"));
-	lock();
-	lose();		/* the points after the copy are lost, the older ones stay */
-	for (unsigned int i = 0; i < nr_points; i++)
-		points[i].lost = true;
-	unlock();
+	put_back();
 	start_replicad();
 	settle();
 	check_all();
@@ -296,13 +302,7 @@ static void test_held_back(void **state)
 	settle();
 	read_generation(&g);
 	assert_int_equal(end_worker(SIGTERM), 0);
-	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
-	assert_true(sh("rm -rf store && mv old store"));
-	lock();
-	lose();
-	for (unsigned int i = 0; i < nr_points; i++)
-		points[i].lost = true;
-	unlock();
+	put_back();
 	memset(&shared->figures, 0, sizeof(shared->figures));
 	group_config.rate = 5;		/* bytes a second */
 	start_replicad();
