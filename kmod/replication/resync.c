@@ -376,6 +376,12 @@ static struct repl_member *member_of(struct repl_group *g, u16 id)
 	return id < VAIO_REPL_MEMBERS ? g->member[id] : NULL;
 }
 
+/* A disk that left may have left its index to another since the agent looked. */
+static bool is_disk(const struct repl_member *m, const u8 *uuid)
+{
+	return !memcmp(vaio_disk_uuid(m->slot->disk)->b, uuid, UUID_SIZE);
+}
+
 /*
  * Which blocks are still to be sent, or compared, is in memory. Before that counts the
  * sidecar says that the bits on it are not all. 0, or -EAGAIN: it is being noted, and
@@ -402,8 +408,8 @@ static int note_compare(struct repl_member *m, u32 flags)
  * @g: the group
  * @start: what the agent says; @start->seq is filled in
  *
- * Process context. Return: 0; -ESTALE: another epoch; -ENODEV: no such member;
- * -EALREADY: captured already; -EAGAIN: the disk is suspended, or its sidecar is
+ * Process context. Return: 0; -ESTALE: another epoch; -ENODEV: no such member, or
+ * the index is another disk's by now; -EALREADY: captured already; -EAGAIN: the disk is suspended, or its sidecar is
  * being told that all is to be compared; -EROFS: it lost data that the replica has; -ENODATA: it has to be compared; -ENOSPC: the ring
  * has no room; -EINVAL: the mode.
  */
@@ -420,7 +426,7 @@ int repl_start(struct repl_group *g, struct vaio_repl_start *start)
 	m = member_of(g, start->member);
 	if (start->epoch != g->epoch) {
 		err = -ESTALE;
-	} else if (!m || m->leaving) {
+	} else if (!m || m->leaving || !is_disk(m, start->uuid)) {
 		err = -ENODEV;
 	} else if (m->capturing) {
 		err = -EALREADY;

@@ -165,6 +165,7 @@ static void start_members(void)
 	for (i = 0; i < n; i++) {
 		struct vaio_repl_start arg = { .epoch = epoch, .member = m[i].id, .mode = (uint16_t)mode };
 
+		memcpy(arg.uuid, m[i].uuid, sizeof(arg.uuid));
 		open_copy(&m[i]);
 		if (m[i].flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN | VAIO_REPL_M_DAMAGED))
 			continue;

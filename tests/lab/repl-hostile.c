@@ -76,8 +76,17 @@ static void mappings(int fd, const struct vaio_repl_bind *b)
 	}
 }
 
+static unsigned int get_members(int fd, struct vaio_repl_member *m)
+{
+	struct vaio_repl_members all = { .ptr = (uintptr_t)m, .count = VAIO_REPL_MEMBERS };
+
+	want("members", ioctl(fd, VAIO_REPL_IOC_MEMBERS, &all), 0);
+	return all.count < VAIO_REPL_MEMBERS ? all.count : VAIO_REPL_MEMBERS;
+}
+
 static void calls(int fd, const struct vaio_repl_bind *b)
 {
+	struct vaio_repl_member member[VAIO_REPL_MEMBERS];
 	struct vaio_repl_durable d = { .epoch = b->epoch, .upto = b->published + 1000000 };
 	struct vaio_repl_start s = { .epoch = b->epoch, .member = 999 };
 	struct vaio_repl_range r = { .offset = 1ULL << 60, .length = 4096 };
@@ -91,6 +100,12 @@ static void calls(int fd, const struct vaio_repl_bind *b)
 	want("durable in another epoch", ioctl(fd, VAIO_REPL_IOC_DURABLE, &d), ESTALE);
 	want("stop of another epoch", ioctl(fd, VAIO_REPL_IOC_STOP, &stale), ESTALE);
 	want("start of no disk", ioctl(fd, VAIO_REPL_IOC_START, &s), ENODEV);
+	if (!get_members(fd, member)) {
+		puts("BAD the group has no disk");
+		status = 1;
+	}
+	s.member = member[0].id;
+	want("start of another disk than has the index", ioctl(fd, VAIO_REPL_IOC_START, &s), ENODEV);
 	s.mode = 7;
 	want("start in no mode", ioctl(fd, VAIO_REPL_IOC_START, &s), EINVAL);
 	want("dirty beyond the disk", ioctl(fd, VAIO_REPL_IOC_MARK_DIRTY, &m), EINVAL);
@@ -121,9 +136,10 @@ static void storm(int fd, const struct vaio_repl_bind *b)
 		VAIO_REPL_IOC_START, VAIO_REPL_IOC_STOP, VAIO_REPL_IOC_DURABLE, VAIO_REPL_IOC_MARK_DIRTY,
 		VAIO_REPL_IOC_MARK, VAIO_REPL_IOC_ALIVE,
 	};
+	struct vaio_repl_member member[VAIO_REPL_MEMBERS];
 	struct vaio_repl_range r;
 	uint64_t epoch = b->epoch;
-	unsigned int i, k;
+	unsigned int i, k, n = get_members(fd, member);
 	void *p;
 
 	want("hints", map(fd, VAIO_REPL_MAP_HINTS, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, &p), 0);
@@ -140,6 +156,7 @@ static void storm(int fd, const struct vaio_repl_bind *b)
 			u.epoch = epoch;
 		if (cmds[k] == VAIO_REPL_IOC_START) {
 			u.s.member %= 4;
+			memcpy(u.s.uuid, member[u.s.member % n].uuid, sizeof(u.s.uuid));
 			u.s.mode %= 4;
 			u.s.reserved = 0;
 		} else if (cmds[k] == VAIO_REPL_IOC_DURABLE) {

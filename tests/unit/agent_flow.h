@@ -76,6 +76,7 @@ static struct fake {
 	bool bound, in_resync, gap, captured[DISKS];
 	bool absent[DISKS];		/* not in the group */
 	uint8_t uuid[DISKS];		/* its first byte */
+	uint8_t joins;			/* in the place of the second disk, as soon as the worker has seen that one; 0: none */
 	uint16_t number[DISKS];		/* on the wire */
 	bool dirty[DISKS][BLOCKS], check[DISKS][BLOCKS];
 	uint8_t image[DISKS][DISK];
@@ -288,12 +289,19 @@ int ring_members(struct ring *r, struct vaio_repl_member m[VAIO_REPL_MEMBERS], u
 		m++;
 		++*n;
 	}
+	if (k->joins && !k->absent[1]) {
+		k->uuid[1] = k->joins;
+		k->joins = 0;
+		memset(k->image[1], 0xa5, DISK);
+		changed();
+	}
 	unlock();
 	return 0;
 }
 
-int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, uint64_t *seq)
+int ring_start(struct ring *r, uint64_t epoch, const struct vaio_repl_member *m, uint16_t mode, uint64_t *seq)
 {
+	uint16_t member = m->id;
 	int err = 0;
 
 	(void)r;
@@ -301,6 +309,8 @@ int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, u
 	*seq = k->next;
 	if (epoch != k->control.epoch)
 		err = -ESTALE;
+	else if (k->absent[member] || m->uuid[0] != k->uuid[member])
+		err = -ENODEV;
 	else if (k->captured[member])
 		err = -EALREADY;
 	else if (!k->in_resync && !put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, k->gap))

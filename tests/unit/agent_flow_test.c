@@ -281,7 +281,7 @@ static void read_generation(struct vr_generation *g)
 /*
  * A batch ends with a record of the agent's own, and the next one is held back: what was acknowledged is the own record, and the
  * kernel does not take it for the one that is to follow. The replica is put back before the generation
- * that the agent has begun: a GAP is a batch of its own then.
+ * that the agent has begun: a GAP is a batch of its own then. A connection that is cut after it loses nothing.
  */
 static void test_held_back(void **state)
 {
@@ -315,7 +315,9 @@ static void test_held_back(void **state)
 	durable = k->durable;
 	unlock();
 	assert_int_equal(durable, k->first - 1);
+	assert_int_equal(end_process(&replicad_pid, SIGKILL), SIGKILL);
 	group_config.rate = running->rate = 0;
+	start_replicad();
 	run_guest(20);
 	check_all();
 }
@@ -544,6 +546,29 @@ static void test_killed_at_start(void **state)
 	assert_int_equal(end_worker(SIGTERM), 0);
 }
 
+/* A disk leaves, and another one joins at its index, after the agent has looked and before it has started it. */
+static void test_swapped(void **state)
+{
+	(void)state;
+	new_ring(0x9b);
+	k->absent[1] = true;
+	start_worker();
+	settle();
+	lock();
+	k->absent[1] = false;
+	k->joins = 10;
+	for (unsigned int i = 0; i < nr_points; i++)
+		points[i].lost = true;
+	changed();
+	unlock();
+	settle();
+	assert_int_equal(k->uuid[1], 10);
+	k->number[1] = DISKS + 1;
+	run_guest(20);
+	check_all();
+	assert_int_equal(end_worker(SIGTERM), 0);
+}
+
 int main(void)
 {
 	const char *given = getenv("VAIO_SEED");
@@ -561,6 +586,7 @@ int main(void)
 		cmocka_unit_test(test_copied_state),
 		cmocka_unit_test(test_new_ring),
 		cmocka_unit_test(test_killed_at_start),
+		cmocka_unit_test(test_swapped),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);

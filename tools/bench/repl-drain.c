@@ -40,6 +40,7 @@ static void start_members(int ring, uint64_t epoch)
 	for (i = 0; i < all.count; i++) {
 		struct vaio_repl_start s = { .epoch = epoch, .member = m[i].id, .mode = VAIO_REPL_START_FULL };
 
+		memcpy(s.uuid, m[i].uuid, sizeof(s.uuid));
 		if (m[i].flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN))
 			continue;
 		if (ioctl(ring, VAIO_REPL_IOC_START, &s) && errno != ESTALE && errno != EAGAIN)

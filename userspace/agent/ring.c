@@ -115,11 +115,13 @@ int ring_members(struct ring *r, struct vaio_repl_member m[VAIO_REPL_MEMBERS], u
 	return err;
 }
 
-int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, uint64_t *seq)
+int ring_start(struct ring *r, uint64_t epoch, const struct vaio_repl_member *m, uint16_t mode, uint64_t *seq)
 {
-	struct vaio_repl_start arg = { .epoch = epoch, .member = member, .mode = mode };
-	int err = call(r, VAIO_REPL_IOC_START, &arg);
+	struct vaio_repl_start arg = { .epoch = epoch, .member = m->id, .mode = mode };
+	int err;
 
+	memcpy(arg.uuid, m->uuid, sizeof(arg.uuid));
+	err = call(r, VAIO_REPL_IOC_START, &arg);
 	*seq = arg.seq;
 	return err;
 }

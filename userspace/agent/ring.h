@@ -36,7 +36,7 @@ bool ring_sleep(struct ring *r, uint64_t seq, uint64_t epoch);
 
 /* The calls; 0 or -errno. -ENOTCONN: the ring is not ours any more. */
 int ring_members(struct ring *r, struct vaio_repl_member m[VAIO_REPL_MEMBERS], unsigned int *n);
-int ring_start(struct ring *r, uint64_t epoch, uint16_t member, uint16_t mode, uint64_t *seq);
+int ring_start(struct ring *r, uint64_t epoch, const struct vaio_repl_member *m, uint16_t mode, uint64_t *seq);
 int ring_stop(struct ring *r, uint64_t epoch);
 int ring_durable(struct ring *r, uint64_t epoch, uint64_t upto);
 int ring_mark_dirty(struct ring *r, uint16_t member, const struct vaio_rw_range *range, unsigned int n);

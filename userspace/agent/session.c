@@ -354,10 +354,10 @@ static int start_one(struct worker *w, const struct vaio_repl_member *m, struct 
 	if (w->stream.live && epoch != w->stream.epoch)
 		return -ESTALE;
 	name_index(w, m);
-	err = ring_start(&w->ring, epoch, m->id, mode, &seq);
+	err = ring_start(&w->ring, epoch, m, mode, &seq);
 	if (err == -ENODATA) {
 		mode = VAIO_REPL_START_CHECK;
-		err = ring_start(&w->ring, epoch, m->id, mode, &seq);
+		err = ring_start(&w->ring, epoch, m, mode, &seq);
 	}
 	if (!err)
 		note_start(w, m, mode, epoch, seq);

@@ -271,7 +271,8 @@ static int send_welcome(struct session *s, struct vr_store *st, const struct vr_
 		flags |= VAIO_RW_W_COMPARE;
 	if (info.durable.last_seq && info.durable.stretch)
 		flags |= VAIO_RW_W_RESYNC;
-	s->need_gap = flags & VAIO_RW_W_COMPARE;
+	/* One that is open, and durable, need not be opened again: a source that was cut off after it goes on. */
+	s->need_gap = flags & VAIO_RW_W_COMPARE && !(info.durable.stretch & VAIO_RS_S_GAP);
 	w->version = htole32(VAIO_RW_VERSION);
 	w->flags = htole32(flags);
 	memcpy(w->store, info.store, sizeof(w->store));

@@ -15,7 +15,7 @@
 #include <linux/vaio.h>
 
 #define VAIO_REPL_DEVICE	"/dev/vaio/replication"
-#define VAIO_REPL_VERSION	1
+#define VAIO_REPL_VERSION	2
 #define VAIO_REPL_MAGIC		0x6f696176U	/* "vaio" in memory of a little-endian host */
 
 #define VAIO_REPL_MEMBERS	64		/* disks of a group */
@@ -214,6 +214,7 @@ struct vaio_repl_start {
 	__u16	member;
 	__u16	mode;		/* enum vaio_repl_start_mode */
 	__u32	reserved;
+	__u8	uuid[16];	/* of the disk that the agent knows by this index */
 	__u64	seq;		/* out: the first record that came of it */
 };
 
