@@ -657,6 +657,72 @@ static void test_many_gaps(void **state)
 	end();
 }
 
+static void write_segment(void)
+{
+	for (unsigned int nr = st->nr_segments; st->nr_segments == nr;) {
+		size_t len;
+		const void *batch;
+
+		for (int i = 0; i < 8; i++)
+			assert_int_equal(model_block(&m), 0);
+		batch = vr_builder_finish(m.builder, &len);
+		ok(vr_store_append(st, batch, len, &why));
+	}
+}
+
+/* Others have filled the storage, no segment can be sealed: the oldest points go all the same, and make room. */
+static void test_full_before_seal(void **state)
+{
+	const struct vr_options o = { .write = true, .segment_bytes = 64 << 10, .merge = 100 };
+	unsigned int steps = 0, before;
+	uint8_t block[4096];
+	uint64_t last;
+	bool more;
+
+	(void)state;
+	model_fill(block, sizeof(block), seed);
+	begin(1);
+	vr_store_close(st);
+	ok(vr_store_open(&fs->io, &o, &st, &why));
+	/* The disks are in the base to their ends: what is applied later takes no more room. */
+	for (uint16_t n = 0; n < MODEL_MEMBERS; n++) {
+		struct vaio_rw_record r = { .offset = htole64(m.member[n].size - 4096), .length = htole64(4096) };
+
+		if (m.member[n].in)
+			assert_int_equal(model_put(&m, &r, VAIO_RW_R_WRITE, n, block, sizeof(block), seed, NULL), 0);
+	}
+	write_segment();
+	write_segment();
+	do {
+		ok(vr_store_maintain(st, true, &more, &why));
+	} while (more);
+	for (int i = 0; i < 5; i++)
+		write_segment();
+	ok(vr_store_maintain(st, false, &more, &why));
+	write_segment();
+	ok(vr_store_commit(st, &why));
+	last = model_last(&m);
+	before = st->nr_segments;
+	assert_true(!st->segments[0]->mem && st->segments[before - 2]->mem);
+	fs->full = true;
+	assert_int_equal(vr_store_maintain(st, false, &more, &why), -ENOSPC);
+	assert_int_equal(st->nr_segments, before);
+	for (int err = 0; !err; steps++) {
+		err = vr_store_maintain(st, true, &more, &why);
+		assert_true(!err || err == -ENOSPC);
+	}
+	if (steps < 2)
+		fail_msg("%u steps, %s, seed %llu", steps, why.text, (unsigned long long)seed);
+	assert_true(st->nr_segments < before);
+	fs->full = false;
+	do {
+		ok(vr_store_maintain(st, true, &more, &why));
+	} while (more);
+	assert_int_equal(st->nr_segments, 1);
+	ok(model_check(st, &m, last, &why));
+	end();
+}
+
 /* --- words ------------------------------------------------------------------------------------------------ */
 
 /* A name that the superblock may not hold is refused, and does not make the store unreadable. */
@@ -1084,6 +1150,7 @@ int main(void)
 		cmocka_unit_test(test_index_bomb),
 		cmocka_unit_test(test_index_memory),
 		cmocka_unit_test(test_many_gaps),
+		cmocka_unit_test(test_full_before_seal),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_failover_name),
 		cmocka_unit_test(test_held_twice),

@@ -474,15 +474,17 @@ static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_e
 	return err < 0 ? err : 0;
 }
 
-int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_err *e)
+static bool no_space(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
+
+/* What one step of upkeep writes beside what is there, to make it smaller. */
+static int add_files(struct vr_store *st, bool *more, struct vr_err *e)
 {
 	unsigned int first, i;
 	bool can_merge;
-	int err;
 
-	*more = false;
-	if (st->failed)
-		return vr_fail(e, -EIO, "the store failed and has to be opened again");
 	for (i = 0;; i++) {
 		struct vr_segment *s = NULL;
 		bool last;
@@ -502,10 +504,26 @@ int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_
 	pthread_mutex_lock(&st->lock);
 	can_merge = find_merge(st, &first);
 	pthread_mutex_unlock(&st->lock);
-	if (can_merge) {
-		*more = true;
-		return merge(st, first, st->o.merge, e);
-	}
+	if (!can_merge)
+		return 0;
+	*more = true;
+	return merge(st, first, st->o.merge, e);
+}
+
+int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_err *e)
+{
+	int err, full;
+
+	*more = false;
+	if (st->failed)
+		return vr_fail(e, -EIO, "the store failed and has to be opened again");
+	full = add_files(st, more, e);
+	if (*more && !(pressure && no_space(full)))
+		return full;
+	*more = false;
 	err = move_base(st, pressure, more, e);
-	return err || *more ? err : vr_thin(st, more, e);
+	if (err || *more)
+		return err;
+	/* The storage has no room for another file, and there is no point that may go. */
+	return full ? full : vr_thin(st, more, e);
 }
