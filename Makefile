@@ -75,7 +75,8 @@ install: userspace
 	set -e; for file in $(rules); do \
 		install -D -m 644 -t $(rules-dir) $$file; done
 	set -e; for file in $(units); do \
-		install -D -m 644 -t $(unit-dir) $$file; done
+		install -D -m 644 -t $(unit-dir) $$file; \
+		sed -i 's|/usr/local/sbin/|$(PREFIX)/sbin/|' $(unit-dir)/$${file##*/}; done
 	find Kbuild dkms.conf LICENSE kmod dm-target include -type f \
 		\( -name '*.[ch]' -o -name 'Kbuild' -o -name '*.mk' -o -name dkms.conf -o -name LICENSE \) \
 		-exec install -D -m 644 -T {} $(dkms-dir)/{} \;

@@ -125,7 +125,7 @@ static uint64_t batches_of(const struct source *s)
 /* Until no connection of these takes any more, because the daemon has taken what it may. */
 static void fill(unsigned int first, unsigned int nr)
 {
-	time_t patience = time(NULL) + 120;
+	time_t patience = time(NULL) + 600;
 	unsigned int full = 0;
 
 	while (full < nr) {
@@ -211,7 +211,7 @@ static struct greeting next_hello(const struct source *s)
 static void goes_on(struct source *s)
 {
 	struct greeting g = next_hello(s);
-	time_t patience = time(NULL) + 120;
+	time_t patience = time(NULL) + 600;
 
 	/* The one before may not be gone yet: BUSY is told, and tried again. */
 	for (;;) {
@@ -237,7 +237,7 @@ static void test_cut_and_hangs(void **state)
 {
 	struct source *hangs = &sources[0];
 	struct agent *waits = calloc(1, sizeof(*waits)), *once = calloc(1, sizeof(*once));
-	time_t patience = time(NULL) + 120;
+	time_t patience = time(NULL) + 600;
 	struct greeting g;
 
 	(void)state;
