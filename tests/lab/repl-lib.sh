@@ -32,16 +32,14 @@ repl_table() {
 	echo "0 $((MIB * 2048)) vaio $dev 0 4 uuid $(disk_uuid "$n") sidecar /dev/side$n 1 replication $# $*"
 }
 
-# Backing devices and formatted sidecars for disks 1 and 2.
-repl_devices() {
-	local n
-	for n in 1 2; do
-		mem_disk "data$n" "$MIB" || return
-		mem_disk "side$n" 4 || return
-		vaioctl sidecar format "/dev/side$n" --device "/dev/data$n" --disk "$(disk_uuid "$n")" \
-			--grow-factor 1 --epochs 0 >/dev/null || return
-	done
+# A backing device and a formatted sidecar for disk N
+repl_device() { # N
+	mem_disk "data$1" "$MIB" && mem_disk "side$1" 4 || return
+	vaioctl sidecar format "/dev/side$1" --device "/dev/data$1" --disk "$(disk_uuid "$1")" \
+		--grow-factor 1 --epochs 0 >/dev/null
 }
+# Likewise for disks 1 and 2.
+repl_devices() { repl_device 1 && repl_device 2; }
 
 repl_up() { # [WORD...]
 	local n

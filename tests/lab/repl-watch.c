@@ -14,6 +14,7 @@
  *   repl-watch equal STORE DEVICE...             disk by disk, the newest point holds what the device does
  *   repl-watch shutdown FOLDER                   nothing is written to this filesystem from now on (ext4)
  *
+ * Behind "-g NAME" it is the group of that name, not g.
  * NAME is a counter, "state", or "dirty" (bytes, of all disks). Exit status 1: not so, or not in time; then it prints
  * what was seen last. 2: used wrongly.
  */
@@ -41,7 +42,6 @@
 #include "oracle.h"
 #include "replica-disks.h"
 
-#define GROUP		"g"
 #define PIECE		(1U << 20)
 #define EXT4_IOC_SHUTDOWN	_IOR('X', 125, __u32)
 #define EXT4_GOING_FLAGS_NOLOGFLUSH	2
@@ -89,13 +89,14 @@ static uint64_t deadline(const char *seconds)
 
 static struct vaio_nl *nl;
 static struct vaio_group group;
+static const char *group_name = "g";
 
 static void look(void)
 {
 	struct vaio_err e;
 
 	vaio_group_free(&group);
-	if ((!nl && vaio_group_open(&nl, &e)) || vaio_group_get(nl, GROUP, &group, &e))
+	if ((!nl && vaio_group_open(&nl, &e)) || vaio_group_get(nl, group_name, &group, &e))
 		no("%s", e.text);
 }
 
@@ -196,9 +197,13 @@ none:
 /* A field of the agent's status as text. False: there is no answer. */
 static bool agent_field(const char *socket, const char *name, char *text, size_t size)
 {
-	char *answer = ask(socket, "{\"do\": \"status\", \"group\": \"" GROUP "\"}"), *dump;
-	json_t *r = answer ? json_loads(answer, 0, NULL) : NULL;
-	json_t *field = json_object_get(json_array_get(json_object_get(r, "groups"), 0), name);
+	char request[128], *answer, *dump;
+	json_t *r, *field;
+
+	snprintf(request, sizeof(request), "{\"do\": \"status\", \"group\": \"%s\"}", group_name);
+	answer = ask(socket, request);
+	r = answer ? json_loads(answer, 0, NULL) : NULL;
+	field = json_object_get(json_array_get(json_object_get(r, "groups"), 0), name);
 
 	if (json_is_string(field)) {
 		snprintf(text, size, "%s", json_string_value(field));
@@ -336,13 +341,20 @@ static void equal(const char *dir, int n, char **devices)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 1 ? argv[1] : "";
-	int n = argc - 2;
-	char **words = argv + 2;
 	__u32 flags = EXT4_GOING_FLAGS_NOLOGFLUSH;
 	struct ledger *l;
-	char *answer;
+	const char *what;
+	char *answer, **words;
+	int n;
 
+	if (argc > 2 && !strcmp(argv[1], "-g")) {
+		group_name = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
+	what = argc > 1 ? argv[1] : "";
+	n = argc - 2;
+	words = argv + 2;
 	if (!strcmp(what, "get") && n == 1) {
 		look();
 		puts(figure(words[0]));

@@ -96,7 +96,21 @@ is 'without a gap' "$(figure gaps)" 0
 # --- cuts
 
 sessions() { grep -c 'goes on after' "$WORK/agent"; }
-# cut_one WHAT: while the stamper writes, before and after; replication resumes by itself, and all arrives
+mode_set() { # MODE ON_LOSS
+	vaioctl group set g mode="$1" on_loss="$2" && until_agent_says mode "$1" && until_agent_says state replicating
+}
+# Each write that was acknowledged is in the store, as it is now: a replica that was not killed stands still
+# meanwhile, so that nothing is brought again before it is missed.
+acknowledged() { # WHAT
+	local out status=0
+	[[ $1 == replicad ]] || stop "$replicad_pid" || return
+	out=$(run_oracle --ledger "$WORK/ledger") || status=1
+	[[ $1 == replicad ]] || kill -CONT "$replicad_pid" || return
+	[[ $status == 0 ]] || { missed=$((missed + 1)); note "$out"; }
+	return $status
+}
+# cut_one WHAT [MODE [LOOK]]: while the stamper writes, before and after; replication resumes by itself, and all
+# arrives. In sync mode writers wait until then; LOOK: is all there that was acknowledged before?
 cut_one() {
 	local had of=200
 	had=$(sessions)
@@ -110,7 +124,11 @@ cut_one() {
 	# One socket of the two goes with the other, so that there may be a complaint.
 	connection) ss -HK "( dport = :$PORT or sport = :$PORT )" >/dev/null 2>&1 ;;
 	esac
-	writes 30 || return
+	if [[ ${2-async} == async ]]; then
+		writes 30 || return
+	elif [[ -n ${3-} ]]; then
+		acknowledged "$1" || return
+	fi
 	case $1 in
 	agent) agent_start ;;
 	replicad) replicad_start ;;
@@ -118,18 +136,38 @@ cut_one() {
 	idle && becomes_equal && (($(sessions) > had))
 }
 copied=$(figure resync_bytes)
-kinds=()
-for ((i = 0; i < $(scaled 80); i++)); do kinds+=(agent); done
-for ((i = 0; i < $(scaled 60); i++)); do kinds+=(replicad); done
-for ((i = 0; i < $(scaled 40); i++)); do kinds+=(connection); done
-cuts=${#kinds[@]}
-for ((i = 0; i < cuts; i++)); do
-	random "$i" $((cuts - 1))
-	what=${kinds[REPLY]}
-	kinds[REPLY]=${kinds[i]}
-	cut_one "$what" || { tell "after the $what was cut:"; break; }
+cuts=$(($(scaled 80) + $(scaled 60) + $(scaled 40)))
+# Every second cut is in sync mode. The oracle takes its time, the longer the more there is in the store.
+looks=${VAIO_FULL:+10}
+looks=${looks:-1}
+cut=0
+looked=0
+missed=0
+for mode in sync async; do
+	case $mode in
+	sync) mode_set sync hold ;;
+	async) mode_set async stall:60s,track ;;
+	esac || { tell "$mode mode does not begin:"; break; }
+	kinds=()
+	for ((i = 0; i < $(scaled 80) / 2; i++)); do kinds+=(agent); done
+	for ((i = 0; i < $(scaled 60) / 2; i++)); do kinds+=(replicad); done
+	for ((i = 0; i < $(scaled 40) / 2; i++)); do kinds+=(connection); done
+	declare -A nth=()
+	for ((i = 0; i < ${#kinds[@]}; i++)); do
+		random "$i" $((${#kinds[@]} - 1))
+		what=${kinds[REPLY]}
+		kinds[REPLY]=${kinds[i]}
+		look=
+		if [[ $mode == sync ]] && ((${nth[$what]-0} % looks == 0)); then look=look; fi
+		nth[$what]=$((${nth[$what]-0} + 1))
+		cut_one "$what" $mode $look || { tell "after the $what was cut in $mode mode:"; break 2; }
+		cut=$((cut + 1))
+		[[ -z $look ]] || looked=$((looked + 1))
+	done
 done
-is 'after each cut there is a new session, and the replica becomes equal to the disks' "$i" "$cuts"
+[[ $mode == async ]] || mode_set async stall:60s,track
+is 'after each cut in sync mode all is there that was acknowledged' "$missed of $looked" '0 of 9'
+is 'after each cut there is a new session, and the replica becomes equal to the disks' "$cut" "$cuts"
 is 'without a gap' "$(figure gaps)" 0
 is 'only the first agent began anew' "$(grep -c 'begins after' "$WORK/agent")" 1
 is 'nothing was resynced' "$(figure resync_bytes)" "$copied"
@@ -164,6 +202,94 @@ like 'a bad one is refused' "$(ask "$WORK/agent.sock" '{"do": "checkpoint", "gro
 	"'odd' is not one of crash, filesystem, application"
 like 'the replica has it by name' "$(ask "$WORK/replicad.sock" '{"do": "show", "group": "g", "point": "name:before lunch"}')" \
 	'"name": *"before lunch"'
+
+# --- the clock of the host is set
+
+mark() { # NAME: a checkpoint, which the replica has
+	[[ $(ask "$WORK/agent.sock" '{"do": "checkpoint", "group": "g", "name": "'"$1"'", "kind": "crash", "wait_ms": 60000}') \
+		=~ '"durable": '*true ]]
+}
+# point TEXT: its number and time; or why there is none
+point() { ask "$WORK/replicad.sock" '{"do": "show", "group": "g", "point": "'"$1"'"}' | jq -r '"\(.seq // .error) \(.time_ns)"'; }
+connections=$(agent_says connections)
+mark 'clock 0' || bail 'a checkpoint before'
+# wait_for is not for use here: its seconds are the clock's
+n=0
+for step in -1hour 2hours -1hour; do
+	# Each time there is more to be written than has begun.
+	writes 30 300 && date -s "$step" >/dev/null && writes 30 300 &&
+		until_group durable '>=' "$(figure published)" state = replicating &&
+		mark "clock $((n + 1))" || { tell "after the clock was set by $step:"; break; }
+	n=$((n + 1))
+done
+idle
+is 'the clock is set back and forward an hour under load' "$n" 3
+check 'the RPO does not take part in that' test "$(agent_says rpo_worst_ms)" -lt 600000
+is 'no gap' "$(figure gaps)" 0
+is 'nor another session' "$(agent_says connections)" "$connections"
+points=$(vaioctl --json replica points g --socket "$WORK/replicad.sock")
+is 'the replica has the checkpoints' "$(jq '[.names[] | select(.name | startswith("clock "))] | length' <<<"$points")" 4
+is 'their times are in order' "$(jq '[.names | sort_by(.seq)[].time_ns] | . == sort' <<<"$points")" true
+check 'and no hour apart' test \
+	"$(jq '[.names[] | select(.name | startswith("clock ")).time_ns] | (max - min) / 1e9 | floor' <<<"$points")" -lt 600
+read -r marked time < <(point 'name:clock 0')
+read -r seq found < <(point "@$((time / 1000000000))")
+check "a time finds the last point of its second: $seq" test "$seq" -ge "$marked" -a $((found / 1000000000)) = $((time / 1000000000))
+read -r oldest time < <(point oldest)
+# What setting the clock took is not in it: ten seconds are enough for that.
+ago=$(($(date +%s) - time / 1000000000 - 10))
+read -r seq found < <(point "-${ago}s")
+is "there is one of $ago seconds ago" "$(point "seq:$seq")" "$seq $found"
+check 'which is not older' test "$seq" -ge "$oldest" -a "$found" -ge "$time"
+check 'nor newer' test $((found / 1000000000)) -le $(($(date +%s) - ago))
+check 'the replica is equal' becomes_equal
+
+# --- the replica of another group hangs
+
+h() { repl-watch -g h "$@"; }
+STORE2=$WORK/store2
+mkdir "$STORE2"
+vaio-replicad --store "$STORE2" --listen 127.0.0.1:7791 --pki "$WORK/pki/server" --socket "$WORK/replicad2.sock" \
+	--segment 16MiB --reserve 16MiB >"$WORK/replicad2" 2>&1 &
+replicad2_pid=$!
+vaioctl group create h ring=64MiB target=localhost:7791 on_loss=stall:60s,track || bail 'another group is made'
+repl_device 3 || bail 'it has a device'
+dmsetup create d3 --table "$(repl_table 3 group h)" || bail 'it has a disk'
+# both N: a little into both groups, at N in h; what g has is durable then
+both() {
+	local at
+	dd if=/dev/urandom of=/dev/mapper/d3 bs=64k count=1 seek=$(($1 % (MIB * 16))) oflag=direct status=none &&
+		writes 40 && at=$(figure published) && until_group state = replicating durable '>=' "$at"
+}
+check 'both groups are replicated' eval 'h agent "$WORK/agent.sock" state replicating 90 && both 0 &&
+	h until 120 state = replicating backlog_records = 0'
+connections=$(agent_says connections)
+worst=$(agent_says rpo_worst_ms)
+copied=$(figure resync_bytes)
+stop "$replicad2_pid" || bail 'its replica is stopped'
+durable=$(h get durable)
+behind=0
+for ((i = 1; i < 500 && behind < 15000; i++)); do
+	both $i || { tell "g, when the replica of h had been stopped for $behind ms:"; break; }
+	behind=$(h agent "$WORK/agent.sock" rpo_ms)
+done
+mine=$(agent_says rpo_ms)
+mine_worst=$(agent_says rpo_worst_ms)
+check "meanwhile one falls behind: $behind ms" test "$behind" -ge 15000
+is 'nothing of it becomes durable' "$(h get durable)" "$durable"
+check "the other goes on, $i times: $mine ms" test "$mine" -lt "$behind"
+check "its worst RPO does not follow: $worst ms, then $mine_worst" test "$mine_worst" -eq "$worst" -o "$mine_worst" -lt "$behind"
+is 'it has no gap' "$(figure gaps)" 0
+is 'no other session' "$(agent_says connections)" "$connections"
+is 'and no resync' "$(figure resync_bytes)" "$copied"
+kill -CONT "$replicad2_pid"
+check 'the one whose replica goes on catches up' h until 120 state = replicating backlog_records = 0
+check 'and is equal' repl-watch equal "$(echo "$STORE2"/*-*)" /dev/data3
+is 'without a gap' "$(h get gaps)" 0
+check 'it goes' eval 'dmsetup remove --retry d3 && vaioctl group delete h'
+kill "$replicad2_pid"
+wait "$replicad2_pid"
+rm -rf "$STORE2"
 
 # --- the link is down for longer than the ring lasts
 

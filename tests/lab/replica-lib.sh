@@ -22,6 +22,11 @@ replicad_kill() {
 	kill -9 "$replicad_pid" 2>/dev/null
 	wait "$replicad_pid" 2>/dev/null
 }
+# stop PID: it does not run until SIGCONT, none of its threads
+stop() {
+	# shellcheck disable=SC2016
+	kill -STOP "$1" && wait_for 60 eval '[[ -z $(grep -L "^State:.T" /proc/'"$1"'/task/*/status) ]]'
+}
 
 # store_disk MIB: the store lies on a disk of its own, whose write cache is volatile. (null_blk's has what is
 # written for the first time; what is written again where there was something is not lost.) The last MiB is free.
