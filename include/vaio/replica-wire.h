@@ -288,12 +288,14 @@ struct vaio_rw_ping {
 	__le64	cookie;
 };
 
+#define VAIO_RW_NO_AGE		(~0ULL)	/* of a STATUS: there is no point that an age could be of */
+
 /* What the replica's administrator wants to know of the source. */
 struct vaio_rw_status {
 	__le32	flags;		/* VAIO_RW_H_* */
 	__le32	reserved;
-	__le64	rpo_ns;		/* age of the oldest unacknowledged write, on the source's clock */
-	__le64	rpo_worst_ns;	/* the worst since the group started */
+	__le64	rpo_ns;		/* age of the oldest unacknowledged write, on the source's clock; VAIO_RW_NO_AGE */
+	__le64	rpo_worst_ns;	/* the worst since the group started; VAIO_RW_NO_AGE */
 	__le64	backlog_bytes;	/* in the ring, unacknowledged */
 	__le64	dirty_bytes;	/* still to be resynced */
 	__le64	written_bytes;	/* by the guests, since the ring was made */

@@ -82,7 +82,7 @@ is 'stats have the filter'"'"'s own' "$(vaioctl --json disk stats vm1 | field '[
 is 'stats have a histogram' "$(vaioctl --json disk stats vm1 | field '[0]["latency_us_log2"].__len__()')" 26
 like 'stats draw it' "$(vaioctl disk stats vm1)" 'latency of the whole stack.*█'
 like 'top prints a table' "$(vaioctl top --once --interval 50ms)" 'vm1 '
-is 'top prints JSON' "$(vaioctl --json top --once --interval 50ms | field '[0]["slots"][0]["filter"]')" match
+is 'top prints JSON' "$(vaioctl --json top --once --interval 50ms | field '["disks"][0]["slots"][0]["filter"]')" match
 check 'a live property is set' vaioctl disk set vm1 match action=fail
 check_fails 'and works' 'error' dd if=data of=/dev/mapper/vm1 bs=64k oflag=direct status=none
 check 'and is set back' vaioctl disk set vm1 match action=count

@@ -67,6 +67,15 @@ refuse 2 "operands are missing: accepted are NAME" disk show
 refuse 2 "operands are missing" disk attach
 refuse 2 "option '--backin' is unknown, did you mean --backing?" disk attach vm1 --backin raw.img
 refuse 2 "option '-x' is unknown" disk attach vm1 -x
+refuse 2 "option '-x1' is unknown" disk attach vm1 -x1
+# A minus and a digit: no option, but a point in time.
+refuse 2 "'-10min' is one operand too many" disk attach vm1 -10min
+refuse 3 "none.sock: No such file or directory: does vaio-replicad run here?" replica show vm1 -10min --socket none.sock
+digits=$(for noun in $("$ctl" __complete | grep -v '^-'); do
+	"$ctl" __complete "$noun"
+	for verb in $("$ctl" __complete "$noun" | grep -v '^-'); do "$ctl" __complete "$noun" "$verb"; done
+done | grep -E '^--?[0-9]' | sort -u)
+result "$([[ $digits == -10min ]]; echo $?)" "no option begins with a digit" "$digits"
 refuse 2 "--backing lacks its value" disk attach vm1 --backing
 refuse 2 "--luks takes no value, 'yes' was given" disk attach vm1 --luks=yes
 refuse 2 "--backing is given twice" disk attach vm1 --backing raw.img --backing raw.img
@@ -201,6 +210,7 @@ is "bash completes nouns" "$(complete_words e)" "event"
 is "bash completes verbs" "$(complete_words disk s)" "set show stats"
 is "bash completes options" "$(complete_words disk attach vm1 --p)" "--passphrase-fd --plain"
 is "bash completes values" "$(complete_words event post vm1 snapshot --phase c)" "commit"
+is "bash completes points" "$(complete_words replica show vm1 -)" "--help --json --socket -10min"
 is "bash completes files" "$(complete_words disk attach vm1 --backing disk.q)" "disk.qcow2"
 is "bash completes files after =" "$(complete_words disk attach vm1 --key-file = ke)" "key key33"
 

@@ -141,6 +141,12 @@ static void test_asking(void **state)
 	snprintf(text, sizeof(text), "seq:%llu ", (unsigned long long)model_last(&m));
 	assert_memory_equal(output, text, strlen(text));
 	fails(ask_ctl("show " GROUP " seq:1"), 3, "nearest points are seq:");
+	/* the newest one is older than that */
+	done(ask_ctl("show " GROUP " -10min"));
+	assert_memory_equal(output, text, strlen(text));
+	fails(ask_ctl("show " GROUP " -10"), 2, "'-10' is no point");
+	fails(ask_ctl("show " GROUP " -1min -2min"), 2, "'-2min' is one operand too many");
+	fails(ask_ctl("show " GROUP " -x"), 2, "option '-x' is unknown");
 	fails(ask_ctl("show " GROUP " yesterday"), 2, "accepted are latest, oldest");
 	fails(ask_ctl("show " GROUP " name:x"), 3, "no point is named 'x'");
 	fails(ask_ctl("status nobody"), 3, "there is no group 'nobody'");
@@ -317,6 +323,10 @@ static void test_export(void **state)
 	/* the point stays while it is served */
 	done(ask_ctl("status " GROUP));
 	done(ctl("replica unexport ro --run run"));
+	done(ask_ctl("export " GROUP " --disk 0 --point -10min --name ro --run run"));
+	assert_true(sh("qemu-img convert -O raw 'nbd+unix:///?socket=%s/run/ro.sock' exported", scratch));
+	check_file("exported", 0, model_last(&m));
+	done(ctl("replica unexport ro --run run"));
 	fails(ctl("replica unexport ro --run run"), 3, "there is no export 'ro'");
 	assert_true(sh("! ls run/ro.*"));
 	fails(ask_ctl("export " GROUP " --disk 0 --name ../x --run run"), 2, "no name of an export");
@@ -354,6 +364,116 @@ static void test_scratch(void **state)
 	done(ask_ctl("unexport kept --run run --discard"));
 	assert_int_equal(access(in_scratch("kept.scratch"), F_OK), -1);
 	fails(ask_ctl("show " GROUP " name:export-kept"), 3, "no point");
+}
+
+/* --- what the source says of itself ------------------------------------------------------------- */
+
+/* Said, and read: the answer to a PING comes after it. */
+static void tell(struct agent *a, const struct vaio_rw_status *s)
+{
+	struct vaio_rw_ping ping = { 1 };
+	int type;
+
+	assert_true(agent_send(a, VAIO_RW_STATUS, s, sizeof(*s)) && agent_send(a, VAIO_RW_PING, &ping, sizeof(ping)));
+	while ((type = agent_receive(a)) != VAIO_RW_PONG)
+		assert_int_not_equal(type, 0);
+}
+
+/* Four figures of status --json: numbers or, with -1, null. */
+static void check_figures(json_int_t rpo, json_int_t worst, json_int_t backlog, json_int_t dirty)
+{
+	static const char *const keys[] = { "rpo_ns", "rpo_worst_ns", "backlog_bytes", "dirty_bytes" };
+	json_int_t want[] = { rpo, worst, backlog, dirty };
+	json_t *j;
+
+	done(ask_ctl("status " GROUP " --json"));
+	j = output_json();
+	for (int i = 0; i < 4; i++) {
+		json_t *n = json_object_get(j, keys[i]);
+
+		if (want[i] < 0 ? !json_is_null(n) : !json_is_integer(n) || json_integer_value(n) != want[i])
+			fail_msg("%s: wanted %lld, %s: %lld", keys[i], (long long)want[i], json_is_integer(n) ? "is" : "no number",
+				 (long long)json_integer_value(n));
+	}
+	json_decref(j);
+}
+
+/* What is not known is no 0: not before the source has said it, not without a point, not when it cannot be. */
+static void test_figures(void **state)
+{
+	struct greeting g = { .group = 0x31, .host = 1, .ring = 1, .generation = 1, .connection = 5, .m = &m };
+	struct agent *a = malloc(sizeof(*a));
+	struct vaio_rw_status s = { 0 };
+
+	(void)state;
+	g.next_seq = m.next_seq;
+	check_figures(-1, -1, -1, -1);
+	done(ask_ctl("status " GROUP));
+	assert_null(strstr(output, "RPO"));
+	agent_start(a, &g);
+	check_figures(-1, -1, -1, -1);
+	s.rpo_ns = htole64(1500 * 1000000ULL);
+	s.rpo_worst_ns = htole64(2000 * 1000000ULL);
+	s.backlog_bytes = htole64(3 << 20);
+	tell(a, &s);
+	check_figures(1500000000, 2000000000, 3 << 20, 0);
+	done(ask_ctl("status " GROUP));
+	assert_non_null(strstr(output, "1.5s, worst 2s"));
+	s.rpo_ns = s.rpo_worst_ns = htole64(VAIO_RW_NO_AGE);
+	tell(a, &s);
+	check_figures(-1, -1, 3 << 20, 0);
+	done(ask_ctl("status " GROUP));
+	assert_non_null(strstr(output, "-, worst -"));
+	done(ask_ctl("list"));
+	assert_non_null(strstr(output, "       -        -      3 MiB"));
+	/* a hostile one */
+	memset(&s, 0xff, sizeof(s));
+	s.flags = s.reserved = 0;
+	s.rpo_ns = htole64(1ULL << 63);
+	s.rpo_worst_ns = htole64(INT64_MAX);
+	tell(a, &s);
+	check_figures(-1, INT64_MAX, -1, -1);
+	done(ask_ctl("status " GROUP));
+	done(ask_ctl("list"));
+	agent_close(a);
+	wait_gone(0x31);
+	check_figures(-1, -1, -1, -1);
+	free(a);
+}
+
+/* In a gap: the points on its two sides are named, and are points. */
+static void test_gap(void **state)
+{
+	struct vaio_rw_gap gap = { .reason = htole32(VAIO_RW_GAP_LINK) };
+	struct agent *a = malloc(sizeof(*a));
+	unsigned long long before, after;
+	struct model gm;
+	uint64_t first, last;
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	make_group(a, &gm, 0x32, 1);
+	first = gm.next_seq;
+	assert_int_equal(model_group(&gm, VAIO_RW_R_GAP, &gap, sizeof(gap), NULL), 0);
+	assert_int_equal(model_resync_begin(&gm, VAIO_RW_S_BITMAP), 0);
+	last = gm.next_seq;
+	assert_int_equal(model_group(&gm, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
+	batch = vr_builder_finish(gm.builder, &len);
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+	batch = model_batch(&gm, 10, &len);
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+	wait_durable(a, model_last(&gm));
+	agent_close(a);
+	fails(ask_ctl("show group50 seq:%llu", (unsigned long long)first), 3, "the nearest points are seq:");
+	if (sscanf(strstr(output, "points are seq:"), "points are seq:%llu and seq:%llu", &before, &after) != 2)
+		fail_msg("not two points: %s", output);
+	assert_true(before == first - 1 && after >= last);
+	done(ask_ctl("show group50 seq:%llu", before));
+	done(ask_ctl("show group50 seq:%llu", after));
+	wait_gone(0x32);
+	model_free(&gm);
+	free(a);
 }
 
 /* --- the source is there ---------------------------------------------------------------------------- */
@@ -528,6 +648,73 @@ static void agent_played(pid_t pid)
 	assert_int_equal(status, 0);
 }
 
+/* The link is down, and the figures are what matters; before the first point there are some that are none. */
+static void source_down(void)
+{
+	static const char down[] =
+		"{\"ok\": true, \"groups\": [{\"name\": \"vm1\", \"uuid\": \"u\", \"target\": \"dr1:7790\", \"mode\": \"sync\", "
+		"\"state\": \"connecting\", \"error\": \"no route\", \"connected\": false, \"peer\": \"\", \"rpo_ms\": 754000, "
+		"\"rpo_worst_ms\": 755000, \"backlog_bytes\": 3145728, \"rate\": 2097152, \"resync\": null, \"disks\": []}]}\n";
+	static const char *const without[] = { "null", "-5", "9223372036854775807", "\"x\"", "1.5e300" };
+	char answer[1024];
+	json_t *j, *g;
+	pid_t pid;
+
+	pid = play_agent(down);
+	done(ctl("replica status vm1 --agent agent"));
+	agent_played(pid);
+	if (!strstr(output, "12m34s, worst 12m35s") || !strstr(output, "3 MiB") || !strstr(output, "2 MiB") || !strstr(output, "sync"))
+		fail_msg("%s", output);
+	pid = play_agent(down);
+	done(ctl("replica list --agent agent"));
+	agent_played(pid);
+	if (!strstr(output, "12m34s   12m35s      3 MiB      2 MiB"))
+		fail_msg("%s", output);
+	pid = play_agent(down);
+	done(ctl("top --once --interval 10ms --agent agent"));
+	agent_played(pid);
+	if (!strstr(output, "12m34s   12m35s      3 MiB      2 MiB"))
+		fail_msg("%s", output);
+	pid = play_agent(down);
+	done(ctl("top --once --interval 10ms --json --agent agent"));
+	agent_played(pid);
+	j = output_json();
+	assert_true(json_is_array(json_object_get(j, "disks")));
+	assert_int_equal(json_array_size(json_object_get(j, "errors")), 0);
+	assert_int_equal(json_array_size(json_object_get(j, "groups")), 1);
+	g = json_array_get(json_object_get(j, "groups"), 0);
+	assert_string_equal(json_string_value(json_object_get(g, "name")), "vm1");
+	assert_string_equal(json_string_value(json_object_get(g, "state")), "connecting");
+	assert_string_equal(json_string_value(json_object_get(g, "role")), "source");
+	assert_int_equal(json_integer_value(json_object_get(g, "rpo_ms")), 754000);
+	assert_int_equal(json_integer_value(json_object_get(g, "rpo_worst_ns")), 755000000000);
+	assert_int_equal(json_integer_value(json_object_get(g, "backlog_bytes")), 3145728);
+	assert_int_equal(json_integer_value(json_object_get(g, "rate_bytes")), 2097152);
+	json_decref(j);
+	/* who does not answer is not without groups */
+	done(ctl("top --once --interval 10ms --json --agent nowhere"));
+	j = output_json();
+	assert_int_equal(json_array_size(json_object_get(j, "errors")), 1);
+	json_decref(j);
+	done(ctl("top --once --interval 10ms --agent nowhere"));
+	assert_non_null(strstr(output, "vaio-agent does not answer on nowhere"));
+	for (size_t i = 0; i < sizeof(without) / sizeof(*without); i++) {
+		snprintf(answer, sizeof(answer), "{\"ok\": true, \"groups\": [{\"name\": \"vm1\", \"state\": \"connecting\", \"connected\": "
+			 "false, \"rpo_ms\": %s, \"rpo_worst_ms\": %s, \"disks\": []}]}\n", without[i], without[i]);
+		pid = play_agent(answer);
+		done(ctl("replica status vm1 --agent agent"));
+		agent_played(pid);
+		if (!strstr(output, "-, worst -") || !strstr(output, "backlog        -"))
+			fail_msg("%s: %s", without[i], output);
+		pid = play_agent(answer);
+		done(ctl("replica status vm1 --agent agent --json"));
+		agent_played(pid);
+		j = output_json();
+		assert_true(json_is_null(json_object_get(j, "rpo_ns")) && json_is_null(json_object_get(j, "rpo_worst_ns")));
+		json_decref(j);
+	}
+}
+
 static void test_source(void **state)
 {
 	static const char status_answer[] =
@@ -550,6 +737,9 @@ static void test_source(void **state)
 	agent_played(pid);
 	assert_non_null(strstr(output, "initial, 75 % of 1 GiB, 2 MiB/s, 2m08s left"));
 	assert_non_null(strstr(output, "256 MiB"));
+	/* a worst RPO of null is none */
+	assert_non_null(strstr(output, "1.5s, worst -"));
+	source_down();
 	pid = play_agent(status_answer);
 	fails(ctl("replica status vm2 --agent agent"), 3, "there is no group 'vm2'");
 	agent_played(pid);
@@ -629,6 +819,8 @@ int main(void)
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_checkpoint),
 		cmocka_unit_test(test_failover),
 		cmocka_unit_test(test_source),

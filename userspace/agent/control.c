@@ -150,8 +150,9 @@ static json_t *child_json(const struct child *c)
 	json_object_update_new(j, json_pack("{s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"connected_ms", (json_int_t)(f->connected ? (now - f->connected_ns) / 1000000 : 0),
 		"retry_ms", (json_int_t)(!f->connected && f->retry_ns > now ? (f->retry_ns - now) / 1000000 : 0),
-		"rpo_ms", ms_json(f->uuid[0] ? f->rpo_ns : NO_FIGURE),
-		"rpo_worst_ms", ms_json(f->uuid[0] ? f->rpo_worst_ns : NO_FIGURE),
+		/* Nobody counts on when the process is gone: the last figure would look better each second. */
+		"rpo_ms", ms_json(c->pid && f->uuid[0] ? f->rpo_ns : NO_FIGURE),
+		"rpo_worst_ms", ms_json(c->pid && f->uuid[0] ? f->rpo_worst_ns : NO_FIGURE),
 		"backlog_bytes", (json_int_t)f->backlog_bytes, "backlog_records", (json_int_t)f->backlog_records,
 		"sent_bytes", (json_int_t)f->sent_bytes, "acked_bytes", (json_int_t)f->acked_bytes,
 		"raw_bytes", (json_int_t)f->raw_bytes, "rate", (json_int_t)f->rate));

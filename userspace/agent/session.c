@@ -726,10 +726,12 @@ int session_status(struct worker *w, struct vr_err *e)
 {
 	struct vaio_rw_status s = { 0 };
 	uint64_t rpo = worker_rpo(w);
+	bool point = rpo != NO_FIGURE;
 
 	s.flags = htole32(hello_flags(w));
-	s.rpo_ns = htole64(rpo == NO_FIGURE ? 0 : rpo);
-	s.rpo_worst_ns = htole64(w->run->rpo_worst_ns);
+	/* Without a point there is no age of one, which is not the same as 0. */
+	s.rpo_ns = htole64(point ? rpo : VAIO_RW_NO_AGE);
+	s.rpo_worst_ns = htole64(point ? w->run->rpo_worst_ns : VAIO_RW_NO_AGE);
 	s.backlog_bytes = htole64(w->backlog_bytes);
 	s.dirty_bytes = htole64(w->resync_left);
 	s.written_bytes = htole64(w->written_bytes);

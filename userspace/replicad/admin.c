@@ -60,11 +60,20 @@ static const char *state_word(struct group *g, const struct vr_info *i)
 	return g->session ? "ready" : "disconnected";
 }
 
+/* A figure of the source; null: none, or none that there can be. */
+static json_t *figure_json(const __le64 *figure)
+{
+	uint64_t n = figure ? le64toh(*figure) : VAIO_RW_NO_AGE;
+
+	return n <= INT64_MAX ? json_integer((json_int_t)n) : json_null();
+}
+
 static json_t *group_json(struct group *g)
 {
 	struct vr_info i;
 	struct vr_err e;
 	struct vr_store *st = group_get(g, &e);
+	const struct vaio_rw_status *s;
 	json_t *j;
 
 	if (!st)
@@ -79,15 +88,15 @@ static json_t *group_json(struct group *g)
 					    (json_int_t)memory_used(g), "memory_share_bytes", (json_int_t)memory_share()));
 	if (g->flow != FLOWS)
 		json_object_set_new(j, "blocked", json_string((char *)g->blocked.text));
-	if (g->session) {
-		const struct vaio_rw_status *s = &g->session->status;
-
-		json_object_update_new(j, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "peer", g->session->peer, "client",
-			g->session->subject, "rpo_ns", (json_int_t)le64toh(s->rpo_ns), "rpo_worst_ns",
-			(json_int_t)le64toh(s->rpo_worst_ns), "backlog_bytes", (json_int_t)le64toh(s->backlog_bytes),
-			"dirty_bytes", (json_int_t)le64toh(s->dirty_bytes), "sent_bytes", (json_int_t)le64toh(s->sent_bytes),
-			"sync", le32toh(s->flags) & VAIO_RW_H_SYNC));
-	}
+	s = g->session ? &g->session->status : NULL;
+	json_object_update_new(j, json_pack("{s:o, s:o, s:o, s:o}", "rpo_ns", figure_json(s ? &s->rpo_ns : NULL), "rpo_worst_ns",
+					    figure_json(s ? &s->rpo_worst_ns : NULL), "backlog_bytes",
+					    figure_json(s ? &s->backlog_bytes : NULL), "dirty_bytes",
+					    figure_json(s ? &s->dirty_bytes : NULL)));
+	if (s)
+		json_object_update_new(j, json_pack("{s:s, s:s, s:o, s:b}", "peer", g->session->peer, "client", g->session->subject,
+						    "sent_bytes", figure_json(&s->sent_bytes), "sync",
+						    le32toh(s->flags) & VAIO_RW_H_SYNC));
 	pthread_mutex_unlock(&g->lock);
 	group_put(g);
 	return j;

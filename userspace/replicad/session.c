@@ -547,6 +547,9 @@ void session_start(int fd, const char *peer)
 	if (!s)
 		goto fail;
 	s->fd = fd;
+	/* Nothing was said yet. */
+	memset(&s->status, 0xff, sizeof(s->status));
+	s->status.flags = s->status.reserved = 0;
 	snprintf(s->peer, sizeof(s->peer), "%s", peer);
 	if (!place_new(s))
 		goto fail;

@@ -46,11 +46,14 @@ static void from_agent(json_t *g)
 	uint64_t dirty = 0;
 	size_t i;
 
-	for (i = 0; i < 2; i++)
-		if (json_is_number(json_object_get(g, times[i][0])))
-			json_object_set_new(g, times[i][1],
-					    json_integer((json_int_t)(json_number_value(json_object_get(g, times[i][0])) * 1e6)));
-	json_object_set_new(g, "rate_bytes", json_integer((json_int_t)json_number_value(json_object_get(g, "rate"))));
+	for (i = 0; i < 2; i++) {
+		json_t *ms = json_object_get(g, times[i][0]);
+		json_int_t n = json_integer_value(ms);
+
+		json_object_set_new(g, times[i][1], json_is_integer(ms) && n >= 0 && n <= INT64_MAX / 1000000 ?
+				    json_integer(n * 1000000) : json_null());
+	}
+	json_object_set(g, "rate_bytes", json_object_get(g, "rate"));
 	json_array_foreach(disks, i, d)
 		dirty += replica_number(d, "dirty_bytes") + replica_number(d, "check_bytes");
 	json_object_set_new(g, "dirty_bytes", json_integer((json_int_t)dirty));
@@ -120,12 +123,25 @@ static int get_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *
 	return VAIO_OK;
 }
 
+/* Null, as of an RPO without a point, is not 0. */
+static bool has_figure(json_t *g, const char *key)
+{
+	return json_integer_value(json_object_get(g, key)) >= 0 && json_is_integer(json_object_get(g, key));
+}
+
 static const char *rpo_text(json_t *g, const char *key, char *buf, size_t size)
 {
-	if (!json_is_true(json_object_get(g, "connected")))
-		snprintf(buf, size, "-");
-	else
-		replica_span(replica_number(g, key), buf, size);
+	if (has_figure(g, key))
+		return replica_span(replica_number(g, key), buf, size);
+	snprintf(buf, size, "-");
+	return buf;
+}
+
+static const char *size_text(json_t *g, const char *key, char *buf, size_t size)
+{
+	if (has_figure(g, key))
+		return vaio_format_size(buf, size, (double)replica_number(g, key));
+	snprintf(buf, size, "-");
 	return buf;
 }
 
@@ -154,8 +170,7 @@ static void list_line(FILE *f, json_t *g)
 		replica_text(g, "uuid"), replica_text(g, "role"), replica_text(g, "state"),
 		json_array_size(json_object_get(g, "disks")), rpo_text(g, "rpo_ns", rpo, sizeof(rpo)),
 		rpo_text(g, "rpo_worst_ns", worst, sizeof(worst)),
-		vaio_format_size(backlog, sizeof(backlog), (double)replica_number(g, "backlog_bytes")),
-		vaio_format_size(rate, sizeof(rate), (double)replica_number(g, "rate_bytes")),
+		size_text(g, "backlog_bytes", backlog, sizeof(backlog)), size_text(g, "rate_bytes", rate, sizeof(rate)),
 		source ? replica_text(g, "target") : history);
 }
 
@@ -183,54 +198,69 @@ int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, co
 }
 
 /* Who is asked for groups where nobody said whom to ask: the daemons of this host, the agent last. */
-static const struct { const char *name, *path, *what; } ends[] = {
-	{ "vaio-replicad", REPLICAD_SOCKET, "list" }, { "vaio-agent", AGENT_SOCKET, "status" },
+static const struct { const char *name, *option, *path, *what; } ends[] = {
+	{ "vaio-replicad", "socket", REPLICAD_SOCKET, "list" }, { "vaio-agent", "agent", AGENT_SOCKET, "status" },
 };
 
-static json_t *ask_end(int end)
+json_t *replica_groups(const struct vaioctl_args *a, json_t **silent)
 {
-	return replica_ask_quietly(ends[end].path, json_pack("{s:s}", "do", ends[end].what));
-}
-
-void replica_complete_groups(void)
-{
-	json_t *j, *g;
+	json_t *all = json_array(), *j, *g;
+	bool asked[2];
 	size_t i;
 
+	*silent = json_array();
+	replica_ends(a, &asked[0], &asked[1]);
 	for (int end = 0; end < 2; end++) {
-		j = ask_end(end);
-		json_array_foreach(json_object_get(j, "groups"), i, g)
-			if (replica_text(g, "name")[0])
-				puts(replica_text(g, "name"));
-		json_decref(j);
-	}
-}
+		const char *path = vaioctl_opt(a, ends[end].option);
 
-void replica_table(FILE *f)
-{
-	bool first = true;
-	json_t *j, *g;
-	size_t i;
-
-	for (int end = 0; end < 2; end++) {
-		j = ask_end(end);
+		if (!asked[end])
+			continue;
+		path = path ? path : ends[end].path;
+		j = replica_ask_quietly(path, json_pack("{s:s}", "do", ends[end].what));
 		/* Its groups are not gone because it hangs. */
-		if (!j && !access(ends[end].path, F_OK))
-			fprintf(f, "\n%s does not answer on %s\n", ends[end].name, ends[end].path);
+		if (!j)
+			json_array_append_new(*silent, json_sprintf("%s does not answer on %s", ends[end].name, path));
 		json_array_foreach(json_object_get(j, "groups"), i, g) {
 			if (end)
 				from_agent(g);
 			else
 				json_object_set_new(g, "role", json_string("replica"));
-			if (first) {
-				putc('\n', f);
-				list_head(f);
-			}
-			first = false;
-			list_line(f, g);
+			json_array_append(all, g);
 		}
 		json_decref(j);
 	}
+	return all;
+}
+
+void replica_complete_groups(void)
+{
+	const struct vaioctl_args none = { 0 };
+	json_t *silent, *groups = replica_groups(&none, &silent), *g;
+	size_t i;
+
+	json_array_foreach(groups, i, g)
+		if (replica_text(g, "name")[0])
+			puts(replica_text(g, "name"));
+	json_decref(groups);
+	json_decref(silent);
+}
+
+void replica_table(FILE *f, const struct vaioctl_args *a)
+{
+	json_t *silent, *groups = replica_groups(a, &silent), *j;
+	size_t i;
+
+	json_array_foreach(silent, i, j)
+		fprintf(f, "\n%s\n", json_string_value(j));
+	json_array_foreach(groups, i, j) {
+		if (!i) {
+			putc('\n', f);
+			list_head(f);
+		}
+		list_line(f, j);
+	}
+	json_decref(groups);
+	json_decref(silent);
 }
 
 static void row(const char *name, const char *text)
@@ -243,7 +273,7 @@ static void size_row(const char *name, json_t *g, const char *key)
 {
 	char size[32];
 
-	row(name, vaio_format_size(size, sizeof(size), (double)replica_number(g, key)));
+	row(name, size_text(g, key, size, sizeof(size)));
 }
 
 static void print_disks(json_t *g)
@@ -277,12 +307,15 @@ static void print_resync(json_t *r)
 
 int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *opt)
 {
+	bool source, connected;
 	char text[160], t1[32], t2[32];
 	json_t *g = NULL;
 	int rc = get_status(cmd, a, &g);
 
 	if (rc)
 		return rc;
+	source = !strcmp(replica_text(g, "role"), "source");
+	connected = json_is_true(json_object_get(g, "connected"));
 	if (opt->json)
 		return vaioctl_print_json(g);
 	printf("%s  %s%s%s\n", replica_text(g, "name"), replica_text(g, "state"), replica_text(g, "blocked")[0] ? ": " : "",
@@ -292,21 +325,24 @@ int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, 
 	row("store", replica_text(g, "directory"));
 	row("source", replica_text(g, "source"));
 	row("target", replica_text(g, "target"));
-	if (json_is_true(json_object_get(g, "connected"))) {
+	if (connected) {
 		snprintf(text, sizeof(text), "%s%s%s%s", replica_text(g, "peer"), replica_text(g, "client")[0] ? " (" : "",
 			 replica_text(g, "client"), replica_text(g, "client")[0] ? ")" : "");
 		row("connection", text);
+	}
+	/* The source counts on while the link is down: what was not sent then is what would be lost. */
+	if (source || connected) {
 		row("mode", replica_text(g, "mode")[0] ? replica_text(g, "mode") :
 		    json_is_true(json_object_get(g, "sync")) ? "sync" : "async");
-		snprintf(text, sizeof(text), "%s, worst %s", replica_span(replica_number(g, "rpo_ns"), t1, sizeof(t1)),
-			 replica_span(replica_number(g, "rpo_worst_ns"), t2, sizeof(t2)));
+		snprintf(text, sizeof(text), "%s, worst %s", rpo_text(g, "rpo_ns", t1, sizeof(t1)),
+			 rpo_text(g, "rpo_worst_ns", t2, sizeof(t2)));
 		row("RPO", text);
 		size_row("backlog", g, "backlog_bytes");
 		size_row("to resync", g, "dirty_bytes");
 		size_row("rate per s", g, "rate_bytes");
 	}
 	print_resync(json_object_get(g, "resync"));
-	if (!strcmp(replica_text(g, "role"), "source")) {
+	if (source) {
 		print_disks(g);
 		json_decref(g);
 		return VAIO_OK;

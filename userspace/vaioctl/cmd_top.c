@@ -23,6 +23,7 @@ const struct vaioctl_opt top_opts[] = {
 	{ "interval", "TIME", "between two looks; 1s unless given", false },
 	{ "count", "N", "end after so many tables", false },
 	{ "once", NULL, "one table and end: --count 1", false },
+	OPT_SOCKET, OPT_AGENT,
 	{ 0 },
 };
 
@@ -119,9 +120,9 @@ static void get_rates(const struct vaio_stats *s, const struct vaio_stats *old, 
 
 /* --- output ------------------------------------------------------------------------- */
 
-static json_t *table_json(const struct look *new, const struct look *old, double secs)
+static json_t *table_json(const struct look *new, const struct look *old, double secs, const struct vaioctl_args *a)
 {
-	json_t *disks = json_array(), *slots, *j;
+	json_t *disks = json_array(), *groups, *silent, *slots, *j;
 	unsigned int i, k;
 
 	for (i = 0; i < new->n; i++) {
@@ -149,7 +150,8 @@ static json_t *table_json(const struct look *new, const struct look *old, double
 		}
 		json_array_append_new(disks, j);
 	}
-	return disks;
+	groups = replica_groups(a, &silent);
+	return json_pack("{s:o, s:o, s:o}", "disks", disks, "groups", groups, "errors", silent);
 }
 
 static void latency_text(double us, char *buf, size_t size)
@@ -202,7 +204,8 @@ static void slot_line(FILE *f, const struct vaio_slot_counts *c, const struct va
 }
 
 /* @columns of a terminal; 0 draws plain lines. */
-static void table_text(FILE *f, const struct look *new, const struct look *old, double secs, unsigned int columns)
+static void table_text(FILE *f, const struct look *new, const struct look *old, double secs, unsigned int columns,
+		       const struct vaioctl_args *a)
 {
 	struct rates *r = calloc(new->n ? new->n : 1, sizeof(*r));
 	struct layout l = { .name = NAME_WIDTH, .most = 1 };
@@ -239,10 +242,10 @@ static void table_text(FILE *f, const struct look *new, const struct look *old, 
 	if (!new->n)
 		fprintf(f, "no disks\n");
 	free(r);
-	replica_table(f);
+	replica_table(f, a);
 }
 
-static void draw_screen(const struct look *new, const struct look *old, uint64_t interval)
+static void draw_screen(const struct look *new, const struct look *old, uint64_t interval, const struct vaioctl_args *a)
 {
 	char *text = NULL, foot[64], clock[16] = "";
 	time_t t = time(NULL);
@@ -252,7 +255,7 @@ static void draw_screen(const struct look *new, const struct look *old, uint64_t
 
 	if (!f)
 		return;
-	table_text(f, new, old, new->at - old->at, vaioctl_screen_width());
+	table_text(f, new, old, new->at - old->at, vaioctl_screen_width(), a);
 	fclose(f);
 	if (localtime_r(&t, &tm))
 		strftime(clock, sizeof(clock), "%T", &tm);
@@ -272,7 +275,8 @@ static int look(struct vaio_nl *nl, struct look *l, struct vaio_err *e)
 	return vaio_nl_stats_all(nl, &l->list, &l->n, e);
 }
 
-static int top_loop(struct vaio_nl *nl, uint64_t interval, uint64_t count, bool full, bool json, struct vaio_err *e)
+static int top_loop(struct vaio_nl *nl, const struct vaioctl_args *a, uint64_t interval, uint64_t count, bool full, bool json,
+		    struct vaio_err *e)
 {
 	struct look before = { 0 }, old = { 0 }, new = { 0 };
 	enum vaioctl_wake wake;
@@ -280,25 +284,25 @@ static int top_loop(struct vaio_nl *nl, uint64_t interval, uint64_t count, bool 
 
 	rc = look(nl, &old, e);
 	if (!rc && full)
-		draw_screen(&old, &old, interval);
+		draw_screen(&old, &old, interval, a);
 	while (!rc && (wake = vaioctl_screen_wait((int)interval)) != VAIOCTL_WAKE_END) {
 		if (wake == VAIOCTL_WAKE_SIZE) {
-			draw_screen(&old, before.at ? &before : &old, interval);
+			draw_screen(&old, before.at ? &before : &old, interval, a);
 			continue;
 		}
 		rc = look(nl, &new, e);
 		if (rc)
 			break;
 		if (full) {
-			draw_screen(&new, &old, interval);
+			draw_screen(&new, &old, interval, a);
 		} else if (json) {
-			json_t *j = table_json(&new, &old, new.at - old.at);
+			json_t *j = table_json(&new, &old, new.at - old.at, a);
 
 			json_dumpf(j, stdout, JSON_COMPACT);
 			json_decref(j);
 			putchar('\n');
 		} else {
-			table_text(stdout, &new, &old, new.at - old.at, 0);
+			table_text(stdout, &new, &old, new.at - old.at, 0, a);
 		}
 		fflush(stdout);
 		vaio_stats_list_free(before.list, before.n);
@@ -339,13 +343,13 @@ int cmd_top(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const s
 		count = 1;
 	}
 	rc = vaio_nl_open(&nl, &e);
-	if (rc && access(REPLICAD_SOCKET, F_OK))
+	if (rc && !vaioctl_has(a, "socket") && !vaioctl_has(a, "agent") && access(REPLICAD_SOCKET, F_OK))
 		return vaioctl_fail_err(cmd, rc, &e);
 	if (rc)
 		nl = NULL;
 	full = g->color && !g->json && count != 1;
 	vaioctl_screen_open(full);
-	rc = top_loop(nl, interval, count, full, g->json, &e);
+	rc = top_loop(nl, a, interval, count, full, g->json, &e);
 	vaioctl_screen_close();
 	if (nl)
 		vaio_nl_close(nl);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaioctl: finds the command, parses its options, prints help and completions. */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static int parse_args(const struct vaioctl_cmd *cmd, int argc, char **argv, stru
 	for (i = 0; i < argc; i++) {
 		const char *arg = argv[i], *eq;
 
-		if (only_operands || arg[0] != '-' || !arg[1]) {
+		/* No option begins with a digit, and -10min is a point in time. */
+		if (only_operands || arg[0] != '-' || !arg[1] || isdigit((unsigned char)arg[1])) {
 			if (a->n_operands == VAIOCTL_MAX_ARGS ||
 			    (cmd->max_operands >= 0 && a->n_operands == cmd->max_operands))
 				return vaioctl_cmd_fail(cmd, VAIO_USAGE, "'%s' is one operand too many: accepted are %s", arg,
@@ -473,6 +475,8 @@ static int complete(int argc, char **argv)
 	puts("--json\n--help");
 	if (!strcmp(cmd->noun, "replica") && cmd->operands && !strncmp(cmd->operands, "GROUP", 5))
 		replica_complete_groups();
+	if (cmd->operands && strstr(cmd->operands, "[POINT]"))
+		puts("latest\noldest\nseq:\nname:\n-10min");
 	if (cmd->operands && strstr(cmd->operands, " FILE"))
 		puts("<file>");
 	if (cmd->operands && !strncmp(cmd->operands, "SIDECAR", 7))

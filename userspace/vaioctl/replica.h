@@ -75,8 +75,13 @@ int replica_list(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, co
 int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, const struct vaioctl_globals *g);
 /* Names, a line each, for the shell's completion. */
 void replica_complete_groups(void);
-/* Lines of all groups of this host, for top; nothing when there are none. */
-void replica_table(FILE *f);
+/*
+ * All groups of this host, or of the ends that --socket and --agent give, as status --json has them. Who does not answer is
+ * left out, with a sentence in @silent.
+ */
+json_t *replica_groups(const struct vaioctl_args *a, json_t **silent);
+/* Their lines, for top; nothing when there are none. */
+void replica_table(FILE *f, const struct vaioctl_args *a);
 
 /* cmd_replica_export.c, cmd_replica_data.c */
 extern const struct vaioctl_opt replica_export_opts[], replica_exports_opts[], replica_unexport_opts[], replica_extract_opts[],
