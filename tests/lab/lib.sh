@@ -153,6 +153,33 @@ mem_disk_remove() {
 	[[ ! -L /dev/$1 ]] || rm "/dev/$1"
 }
 
+# reseal FILE [COPY BYTE VALUE SIZE]...: copies both superblocks of the sidecar FILE to COPY, with a number set
+# and the CRCs made right
+reseal() {
+	python3 - "$@" <<-'END'
+	import struct, sys
+	table = []
+	for n in range(256):
+	    for _ in range(8):
+	        n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
+	    table.append(n)
+	def crc32c(data):
+	    crc = 0xffffffff
+	    for byte in data:
+	        crc = crc >> 8 ^ table[(crc ^ byte) & 255]
+	    return crc ^ 0xffffffff
+	good = open(sys.argv[1], 'rb').read((1 << 20) + 4096)
+	for copy, *numbers in zip(*[iter(sys.argv[2:])] * 4):
+	    at, value, size = map(int, numbers)
+	    with open(copy, 'r+b' if copy == sys.argv[1] else 'wb') as f:
+	        for place in 0, 1 << 20:
+	            block = bytearray(good[place:place + 4096])
+	            block[at:at + size] = value.to_bytes(size, 'little')
+	            f.seek(place)
+	            f.write(block[:4092] + struct.pack('<I', crc32c(block[:4092])))
+	END
+}
+
 load_modules() { "$TREE/tools/lab/guest/load-modules" "$@"; }
 
 done_testing() {

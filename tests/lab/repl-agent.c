@@ -2,7 +2,8 @@
 /*
  * An agent for tests: drains a group's ring into image files and checks what it sees.
  *
- *   repl-agent --group NAME --dir DIR [--mode bitmap|check|full] [--die N] [--stop-acks] [--blind]
+ *   repl-agent --group NAME --dir DIR [--mode bitmap|check|full] [--die N] [--hang N] [--stop-acks] [--blind]
+ *	[--insist]
  *
  * Each disk's copy is DIR/<uuid>. DIR/state remembers the ring, its epoch and the
  * last durable sequence, so that the next agent can go on where this one was killed.
@@ -10,7 +11,8 @@
  * must carry the next number of its stream: that is the prefix property, for the
  * writer begins a stream's next write only when the last one is acknowledged. It is
  * checked from RESYNC_END on; before it there are no recovery points.
- * --blind: nothing of what it reads reaches the copies.
+ * --blind: nothing of what it reads reaches the copies. --hang: it stops itself when it has
+ * read so many of repl-writer's writes. --insist: it calls START for disks that are damaged too.
  * What it finds wrong it says on standard output, "BAD ...", and ends with 1.
  */
 #include <errno.h>
@@ -40,8 +42,8 @@
 
 static const char *group, *dir;
 static int mode = VAIO_REPL_START_BITMAP;
-static bool stop_acks, blind;
-static long die_after;
+static bool stop_acks, blind, insist;
+static long die_after, hang_after;
 
 struct state {		/* of the file DIR/state */
 	uint8_t ring_id[16];
@@ -62,7 +64,7 @@ static int copy_fd[VAIO_REPL_MEMBERS];
 static uint64_t epoch, position;	/* last record that was applied */
 static bool reading;			/* @position is known */
 static uint64_t last_mono;
-static long applied;
+static long applied, stamped;
 
 __attribute__((format(printf, 1, 2), noreturn))
 static void bad(const char *fmt, ...)
@@ -167,13 +169,19 @@ static void start_members(void)
 
 		memcpy(arg.uuid, m[i].uuid, sizeof(arg.uuid));
 		open_copy(&m[i]);
-		if (m[i].flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN | VAIO_REPL_M_DAMAGED))
+		if (m[i].flags & (VAIO_REPL_M_CAPTURED | VAIO_REPL_M_DOWN))
+			continue;
+		if ((m[i].flags & VAIO_REPL_M_DAMAGED) && !insist)
 			continue;
 		if (mode == VAIO_REPL_START_BITMAP && (m[i].flags & VAIO_REPL_M_COMPARE))
 			arg.mode = VAIO_REPL_START_CHECK;
 		if (ioctl(ring_fd, VAIO_REPL_IOC_START, &arg)) {
 			if (errno == ESTALE || errno == EAGAIN || errno == EALREADY)
 				continue;
+			if (m[i].flags & VAIO_REPL_M_DAMAGED) {
+				printf("REFUSED %s: %s\n", m[i].name, strerror(errno));
+				continue;
+			}
 			bad("start of %s: %s", m[i].name, strerror(errno));
 		}
 		printf("START %s mode=%u seq=%llu\n", m[i].name, arg.mode, (unsigned long long)arg.seq);
@@ -207,6 +215,8 @@ static void check_stamp(const struct vaio_repl_desc *d, const uint8_t *p)
 	struct stamp s;
 
 	memcpy(&s, p, sizeof(s));
+	if (s.magic == STAMP_MAGIC && hang_after && ++stamped == hang_after)
+		raise(SIGSTOP);
 	if (!state.consistent || s.magic != STAMP_MAGIC || s.stream >= STAMP_STREAMS)
 		return;
 	if (!state.next_stamp[s.stream] || s.number == 1)
@@ -429,7 +439,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "group", 1, NULL, 'g' }, { "dir", 1, NULL, 'd' }, { "mode", 1, NULL, 'm' },
 		{ "die", 1, NULL, 'k' }, { "stop-acks", 0, NULL, 's' },
-		{ "blind", 0, NULL, 'b' }, { NULL, 0, NULL, 0 },
+		{ "blind", 0, NULL, 'b' }, { "hang", 1, NULL, 'h' }, { "insist", 0, NULL, 'i' }, { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -450,6 +460,12 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			stop_acks = true;
+			break;
+		case 'h':
+			hang_after = atol(optarg);
+			break;
+		case 'i':
+			insist = true;
 			break;
 		case 'b':
 			blind = true;

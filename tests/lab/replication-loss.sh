@@ -134,29 +134,66 @@ agent_start
 check 'the next one takes its place' end_write
 copies_equal 'and nothing is lost'
 
+# --- an agent's grace
+
+vaioctl group set g mode=async on_loss=track agent_grace=24h
+agent_kill
+gaps=$(counter gaps)
+resumed=$(grep -c RESUMED "$WORK/agent")
+check 'grace: an agent that is gone is missed' wait_for 60 eval '[[ $(counter agent) == none ]]'
+check 'grace: writes go on' writer --streams 4 --count "$(scaled 200)" --max 16384 --seed "$VAIO_SEED"
+is 'grace: and nothing is given up' "$(group_state), gaps $(counter gaps)" "replicating, gaps $gaps"
+agent_start
+copies_equal 'grace: the agent that comes back brings it'
+is 'grace: it went on' "$(grep -c RESUMED "$WORK/agent")" $((resumed + 1))
+is 'grace: without a gap' "$(counter gaps)" "$gaps"
+agent_kill
+put 1 18
+vaioctl group set g agent_grace=1s
+check 'grace: when it is over, the group tracks' wait_for 60 state_is tracking
+is 'grace: that is why' "$(counter reason)" 'the agent is gone'
+is 'grace: with a gap' "$(counter gaps)" $((gaps + 1))
+agent_start
+copies_equal 'grace: the next agent makes all well'
+is 'grace: it was told of the gap' "$(grep RESYNC_BEGIN "$WORK/agent" | tail -n 1)" 'RESYNC_BEGIN gap=1'
+is 'grace: and did not go on' "$(grep -c RESUMED "$WORK/agent")" $((resumed + 1))
+vaioctl group set g mode=sync agent_grace=60s
+
 # --- suspend, reload and removal in every state
 
+on_loss() { group_field .properties.on_loss; }
 reload() { dmsetup suspend "$@" d1 && dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1; }
-remade() { dmsetup remove --retry d1 && dmsetup create d1 --table "$(repl_table 1 group g)"; }
+create() { dmsetup create d1 --table "$(repl_table 1 group g)"; }
+removed() { dmsetup remove --retry d1 && create; }
+# with a write that waits, nobody can remove it: it has the disk open. It ends when the disk is suspended.
+halted() { dmsetup suspend d1 && { end_write 2>/dev/null; removed; }; }
+wiped() { dmsetup wipe_table d1 && { end_write 2>/dev/null; removed; }; }
+# the agent has the device open, even one that hangs
+unloaded() {
+	local policy
+	policy=$(on_loss)
+	repl_down || return
+	kill -9 "$agent_pid" 2>/dev/null
+	agent_kill
+	vaioctl group delete g && rmmod vaio_replication && load_modules vaio-replication || return
+	vaioctl group create g ring=16MiB mode=sync "on_loss=$policy" && repl_up group g
+}
 # every_way NAME [waits]: with a write that waits, if there can be one
 every_way() {
-	local name=$1 way
-	for way in 'dmsetup suspend d1' 'dmsetup suspend --noflush d1' reload 'reload --noflush' remade; do
-		if [[ $way == remade ]]; then
-			# nobody may have it open
-			vaioctl group set g on_loss=track
-			end_write 2>/dev/null
-		elif [[ ${2-} == waits ]]; then
-			start_write $((RANDOM % 4000))
-		fi
+	local name=$1 waits=${2-} way policy
+	policy=$(on_loss)
+	for way in 'dmsetup suspend d1' 'dmsetup suspend --noflush d1' reload 'reload --noflush' halted wiped removed unloaded; do
+		[[ -z $waits || $way == removed || $way == unloaded ]] || start_write $((RANDOM % 4000))
 		check "$name: $way" eval "$way && { dmsetup info d1 | grep -q ACTIVE || dmsetup resume d1; }"
 		[[ $way == *noflush* ]] || end_write 2>/dev/null
-		[[ $way != *noflush* || ${2-} != waits ]] || {
+		[[ $way != *noflush* || -z $waits ]] || {
 			wait_for 60 waiting || not_ok "$name: $way: the write waits again"
 			dmsetup suspend d1 && dmsetup resume d1
 			end_write 2>/dev/null
 		}
 	done
+	is "$name: with the policy as it was" "$(on_loss)" "$policy"
+	vaioctl group set g on_loss=track
 	kill -9 "$agent_pid" 2>/dev/null
 	agent_kill
 	agent_start
@@ -193,12 +230,16 @@ in_state() { # NUMBER
 		vaioctl group set g resync_rate=256KiB
 		every_way 'resync'
 		vaioctl group set g resync_rate=any ;;
+	5)
+		vaioctl group set g on_loss=stall:60s,fail
+		agent_kill
+		every_way 'a stall' waits ;;
 	esac
 }
-random 0 4
+random 0 5
 first=$REPLY
-for ((i = 0; i < $([[ -n $VAIO_FULL ]] && echo 5 || echo 2); i++)); do
-	in_state $(((first + i) % 5))
+for ((i = 0; i < $([[ -n $VAIO_FULL ]] && echo 6 || echo 2); i++)); do
+	in_state $(((first + i) % 6))
 done
 
 # --- removal
@@ -210,6 +251,34 @@ vaioctl group set g on_loss=track
 check 'a changed policy ends the wait' end_write
 check 'the disks are removed' repl_down
 is 'the sidecar says alone' "$(sidecar_flags 1)" '["alone"]'
+
+# --- a disk that lost data
+
+agent_start
+repl_up group g
+copies_equal 'source-damaged: all is well before'
+agent_kill
+repl_down
+dd if=/dev/side1 of="$WORK/side" bs=1M iflag=direct status=none
+# its flags
+reseal "$WORK/side" "$WORK/side" 308 2 4
+dd if="$WORK/side" of=/dev/side1 bs=1M oflag=direct status=none
+is 'source-damaged: the sidecar says so' "$(sidecar_flags 1)" '["source-damaged"]'
+before=$(md5sum <"$COPIES/$(disk_uuid 1)")
+repl_up group g
+agent_start --insist --mode full
+check 'source-damaged: START is refused' wait_for 60 grep -q 'REFUSED d1: Read-only file system' "$WORK/agent"
+check 'source-damaged: the other disk is replicated' wait_for 60 eval '
+	put 2 19 && cmp -s <(dd if=/dev/mapper/d2 bs=4096 skip=19 count=1 iflag=direct status=none) \
+		<(dd if="$COPIES/$(disk_uuid 2)" bs=4096 skip=19 count=1 status=none)'
+check 'source-damaged: the disk is degraded' wait_for 60 eval '[[ $(dmsetup status d1 | awk "{ print \$4 }") == degraded ]]'
+like 'source-damaged: and says why' "$(vaioctl --json disk show d1)" 'source-damaged: this disk lost data'
+check 'source-damaged: its writes go on' put 1 20
+is 'source-damaged: nothing is sent to the copy' "$(md5sum <"$COPIES/$(disk_uuid 1)")" "$before"
+is 'source-damaged: the sidecar still says so' "$(sidecar_flags 1 | jq -c 'index("source-damaged") != null')" true
+agent_kill
+check 'source-damaged: the disks are removed' repl_down
+
 # with the group still there
 repl_unload
 done_testing
