@@ -445,6 +445,17 @@ static void test_state(void **state)
 	assert_int_equal(a->nr_generations, 1);
 	assert_int_equal(group_state_generation(a, 77, &why), 0);
 	assert_int_equal(a->generation[1].counter, 2);
+	assert_int_equal(a->generation[1].first_seq, 77);
+	/* A replica claimed it, and then had nothing: the next one rises all the same, or its file could not be read again. */
+	*b = *a;
+	assert_int_equal(group_state_generation(b, 77, &why), 0);
+	assert_int_equal(b->generation[2].first_seq, 78);
+	assert_int_equal(group_state_generation(b, VAIO_RW_MAX_SEQ, &why), 0);
+	assert_int_equal(group_state_generation(b, 1, &why), -ERANGE);
+	assert_int_equal(b->nr_generations, 4);
+	assert_int_equal(group_state_write("h", b, &why), 0);
+	assert_int_equal(group_state_read("h", ring, b, &why), 0);
+	assert_true(sh("rm h.json"));
 	a->acked = 1ULL << 60;
 	a->generation_used = true;
 	group_state_trust(a, disk, true);

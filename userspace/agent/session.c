@@ -164,6 +164,16 @@ static int distrust_checks(struct worker *w, uint64_t ring, struct vr_err *e)
 	return 0;
 }
 
+/*
+ * The map of numbers begins anew: those above, if any were given out, are nobody's, and who says he has them is not believed. They
+ * stay taken all the same, by what worker_save() wrote.
+ */
+static void begin_stream(struct worker *w, uint64_t epoch, uint64_t position)
+{
+	w->run->given = w->stream.history.now.last_seq;
+	stream_start(&w->stream, epoch, position);
+}
+
 /* Goes on where the last session, of this agent or the one before it, ended. */
 static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 {
@@ -182,7 +192,7 @@ static bool resume(struct worker *w, uint64_t wire, struct vr_err *e)
 	}
 	if (distrust_checks(w, ring, e))
 		return false;
-	stream_start(s, epoch, ring);
+	begin_stream(w, epoch, ring);
 	name_disks(w);
 	if (gap) {
 		s->gap = true;
@@ -233,6 +243,9 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 	if (le32toh(m->max_batch) < VAIO_RW_MAX_RAW + 65536 || le32toh(m->max_batch_raw) < VAIO_RW_MAX_RAW)
 		return vr_fail(e, -EPROTO, "WELCOME: max_batch %u or max_batch_raw %u has no room for a write of 4 MiB",
 			       le32toh(m->max_batch), le32toh(m->max_batch_raw));
+	/* Numbers go on after it: one that nobody can have come to would leave none. */
+	if (wire > VAIO_RW_MAX_SEQ / 2 && wire > highest(w))
+		return vr_fail(e, -EPROTO, "WELCOME: durable_seq %" PRIu64 ", %" PRIu64 " was the highest that was sent", wire, highest(w));
 	w->window = le32toh(m->window);
 	w->max_records = le32toh(m->max_records) < BATCH_RECORDS ? le32toh(m->max_records) : BATCH_RECORDS;
 	w->in_flight = w->flight_head = w->flight_tail = 0;
@@ -333,7 +346,7 @@ static void note_start(struct worker *w, const struct vaio_repl_member *m, uint1
 		d->full = 1;
 	w->started[m->id] = true;
 	if (!w->stream.live) {
-		stream_start(&w->stream, epoch, seq - 1);
+		begin_stream(w, epoch, seq - 1);
 		w->durable_ring = seq - 1;
 	}
 	say(LOG_NOTICE, "group %s: %s: %s", w->name, m->name, mode == VAIO_REPL_START_FULL ? "all of it is sent" :

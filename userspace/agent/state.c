@@ -96,6 +96,11 @@ int group_state_generation(struct group_state *s, uint64_t first, struct vr_err 
 	struct timespec t;
 	uint64_t counter = s->nr_generations ? s->generation[s->nr_generations - 1].counter + 1 : 1;
 
+	/* A replica may have claimed one of which it was sent nothing; a list that does not rise is none. */
+	if (s->nr_generations && first <= s->generation[s->nr_generations - 1].first_seq)
+		first = s->generation[s->nr_generations - 1].first_seq + 1;
+	if (first > VAIO_RW_MAX_SEQ)
+		return vr_fail(e, -ERANGE, "no numbers are left for records of the group");
 	if (s->nr_generations == VAIO_RW_MAX_GENERATIONS) {
 		memmove(s->generation, s->generation + 1, sizeof(*g) * (VAIO_RW_MAX_GENERATIONS - 1));
 		s->nr_generations--;

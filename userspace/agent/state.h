@@ -17,7 +17,7 @@ struct ring_state {
 	uint64_t connection;		/* the last one's number */
 	uint64_t connected;		/* sessions of this ring */
 	uint64_t acked;			/* highest number that was told to be durable */
-	uint64_t given;			/* highest number that was given out */
+	uint64_t given;			/* highest number that was given out, of those that the map knows */
 	uint64_t complete;		/* newest point of the replica, as far as known */
 	uint64_t gap_since_ns;		/* CLOCK_MONOTONIC; 0: points are offered */
 	uint64_t rpo_worst_ns, gaps;
@@ -59,7 +59,7 @@ int group_state_read(const char *group, const uint8_t *fresh, struct group_state
 /* On stable storage on return. */
 int group_state_write(const char *group, const struct group_state *s, struct vr_err *e);
 
-/* One more generation, from number @first on. */
+/* One more generation, from number @first on, or from the first one that may follow. -ERANGE: there is none. */
 int group_state_generation(struct group_state *s, uint64_t first, struct vr_err *e);
 
 /*
