@@ -538,15 +538,21 @@ static void test_new_ring(void **state)
 	assert_int_equal(end_worker(SIGTERM), 0);
 }
 
+/* A new ring, of a group that has the first disk only. */
+static void begin_alone(uint8_t ring)
+{
+	new_ring(ring);
+	k->absent[1] = true;
+	start_worker();
+	settle();
+}
+
 /* The kernel captures a disk that joined, and the agent is killed before it hears of that: the next one knows whose records these are. */
 static void test_killed_at_start(void **state)
 {
 	(void)state;
 	/* at an index that no disk had */
-	new_ring(0x9a);
-	k->absent[1] = true;
-	start_worker();
-	settle();
+	begin_alone(0x9a);
 	lock();
 	k->absent[1] = false;
 	k->dies_at_start = 1;
@@ -580,10 +586,7 @@ static void test_killed_at_start(void **state)
 static void test_swapped(void **state)
 {
 	(void)state;
-	new_ring(0x9b);
-	k->absent[1] = true;
-	start_worker();
-	settle();
+	begin_alone(0x9b);
 	lock();
 	k->absent[1] = false;
 	k->joins = 10;

@@ -199,7 +199,7 @@ static int write_append(struct vr_store *st, struct vr_segment *s, const struct 
 	/* Nothing of it may stay: a later, shorter batch would leave its end behind. */
 	if (st->io->ops->truncate(s->file, s->length))
 		st->failed = true;
-	if (err == -ENOSPC || err == -EDQUOT)
+	if (vr_no_space(err))
 		return need_space(st, b->length, 0, false, e);
 	st->failed = true;
 	return vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
@@ -325,7 +325,7 @@ static int append(struct vr_store *st, uint8_t *batch, size_t len, bool own, str
 	if (s->first_seq && (s->length + b->length > st->o.segment_bytes || s->mem->nr > MAX_ENTRIES ||
 			     s->controls_len > MAX_CONTROLS)) {
 		err = rotate(st, e);
-		if (err == -ENOSPC || err == -EDQUOT)
+		if (vr_no_space(err))
 			err = need_space(st, b->length, 0, false, e);
 		if (err)
 			goto out;

@@ -474,11 +474,6 @@ static int move_base(struct vr_store *st, bool pressure, bool *more, struct vr_e
 	return err < 0 ? err : 0;
 }
 
-static bool no_space(int err)
-{
-	return err == -ENOSPC || err == -EDQUOT;
-}
-
 /* What one step of upkeep writes beside what is there, to make it smaller. */
 static int add_files(struct vr_store *st, bool *more, struct vr_err *e)
 {
@@ -518,7 +513,7 @@ int vr_store_maintain(struct vr_store *st, bool pressure, bool *more, struct vr_
 	if (st->failed)
 		return vr_fail(e, -EIO, "the store failed and has to be opened again");
 	full = add_files(st, more, e);
-	if (*more && !(pressure && no_space(full)))
+	if (*more && !(pressure && vr_no_space(full)))
 		return full;
 	*more = false;
 	err = move_base(st, pressure, more, e);

@@ -3,6 +3,7 @@
 #ifndef LIBREPLICA_STORE_PRIV_H
 #define LIBREPLICA_STORE_PRIV_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "batch.h"
@@ -66,6 +67,11 @@ struct vr_store {
 	char held_by[VAIO_RW_NAME_LEN];
 	uint64_t mark_changes;		/* counts them, so that thinning out sees that it has to look again */
 };
+
+static inline bool vr_no_space(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
 
 static inline struct vr_segment *vr_newest(struct vr_store *st)
 {
