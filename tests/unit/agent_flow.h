@@ -75,6 +75,7 @@ static struct fake {
 	uint64_t first;			/* record of what is captured now */
 	bool bound, in_resync, gap, captured[DISKS];
 	bool absent[DISKS];		/* not in the group */
+	bool damaged[DISKS];		/* lost data that the replica has */
 	uint8_t uuid[DISKS];		/* its first byte */
 	uint8_t joins;			/* in the place of the second disk, as soon as the worker has seen that one; 0: none */
 	uint16_t number[DISKS];		/* on the wire */
@@ -280,7 +281,7 @@ int ring_members(struct ring *r, struct vaio_repl_member m[VAIO_REPL_MEMBERS], u
 		m->bytes = DISK;
 		m->block_size = 512;
 		m->id = i;
-		m->flags = k->captured[i] ? VAIO_REPL_M_CAPTURED : 0;
+		m->flags = (k->captured[i] ? VAIO_REPL_M_CAPTURED : 0) | (k->damaged[i] ? VAIO_REPL_M_DAMAGED : 0);
 		sprintf(m->name, "d%d", k->uuid[i]);
 		for (unsigned int b = 0; b < BLOCKS; b++) {
 			m->dirty += k->dirty[i][b] ? BLOCK : 0;
@@ -313,6 +314,8 @@ int ring_start(struct ring *r, uint64_t epoch, const struct vaio_repl_member *m,
 		err = -ENODEV;
 	else if (k->captured[member])
 		err = -EALREADY;
+	else if (k->damaged[member])
+		err = -EROFS;
 	else if (!k->in_resync && !put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, k->gap))
 		err = -ENOSPC;
 	else if (!put(VAIO_REPL_MEMBER_UP, member, 0, 0, "", 0, DISK))

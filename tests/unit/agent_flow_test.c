@@ -602,6 +602,72 @@ static void test_swapped(void **state)
 	assert_int_equal(end_worker(SIGTERM), 0);
 }
 
+static void wait_for_state(enum worker_state state)
+{
+	for (int i = 0; i < 20000 && state_now() != state; i++)
+		usleep(2000);
+	assert_int_equal(state_now(), state);
+}
+
+/* The second disk is started again, and is one that lost data. */
+static void damage(void)
+{
+	lock();
+	k->captured[1] = false;
+	k->damaged[1] = true;
+	if (!k->in_resync)
+		assert_true(put(VAIO_REPL_RESYNC_BEGIN, 0xffff, 0, 0, "", 0, 0));
+	k->in_resync = true;
+	k->control.state = VAIO_REPL_S_RESYNC;
+	changed();
+	unlock();
+	wait_for_state(W_REFUSED);
+	assert_non_null(strstr(shared->figures.error, "disk 'd10' is source-damaged"));
+}
+
+/* Neither resynced over the good copy, nor is its group's history spent on records that no point can have: all wait, and it is said. */
+static void test_source_damaged(void **state)
+{
+	static uint8_t before[DISKS][DISK];
+	uint64_t durable;
+
+	(void)state;
+	start_worker();
+	run_guest(20);
+	settle();
+	memcpy(before, k->image, sizeof(before));
+	damage();
+	durable = k->durable;
+	run_guest(20);
+	/* a new agent, which has captured nothing yet, hears it in answer to HELLO */
+	assert_int_equal(end_worker(SIGTERM), 0);
+	shared->figures.state = W_STARTING;
+	start_worker();
+	damage();
+	run_guest(20);
+	assert_int_equal(k->durable, durable);
+	check_point("latest", before);
+	/* its administrator gave it its data back */
+	lock();
+	k->damaged[1] = false;
+	changed();
+	unlock();
+	settle();
+	run_guest(20);
+	check_all();
+	/* or lets the group go on without it */
+	damage();
+	lock();
+	assert_true(put(VAIO_REPL_MEMBER_DOWN, 1, 0, 0, "", 0, 1));
+	k->absent[1] = true;
+	changed();
+	unlock();
+	settle();
+	wait_for_state(W_REPLICATING);
+	assert_string_equal(shared->figures.error, "");
+	assert_int_equal(end_worker(SIGTERM), 0);
+}
+
 int main(void)
 {
 	const char *given = getenv("VAIO_SEED");
@@ -620,6 +686,7 @@ int main(void)
 		cmocka_unit_test(test_new_ring),
 		cmocka_unit_test(test_killed_at_start),
 		cmocka_unit_test(test_swapped),
+		cmocka_unit_test(test_source_damaged),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);

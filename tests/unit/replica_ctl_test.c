@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaioctl replica: against a vaio-replicad that a model's source fed, and against its stores alone. */
 #include "replicad.h"
+#include "../../userspace/libvaio/sidecar.h"
 
 #define GROUP	"group49"	/* as agent_hello() names number 0x31 */
 
@@ -214,6 +215,21 @@ static uint64_t number_of(const char *key)
 	return n;
 }
 
+/* The disk of this sidecar lost data that the replica has. */
+static void damage(const char *path)
+{
+	struct vaio_scfile f = { .fd = -1 };
+	struct vaio_sc_super sb;
+	struct vaio_sc_pick pick;
+	struct vaio_err e;
+
+	assert_int_equal(vaio_scfile_open(&f, path, VAIO_SCFILE_WRITE, &e), VAIO_OK);
+	assert_int_equal(vaio_scfile_load(&f, &sb, &pick, &e), VAIO_OK);
+	sb.flags |= VAIO_SC_F_SOURCE_DAMAGED;
+	assert_int_equal(vaio_scfile_store(&f, &sb, pick.copy, &e), VAIO_OK);
+	vaio_scfile_close(&f);
+}
+
 static void test_restore(void **state)
 {
 	uint64_t seq = model_last(&m) - 20;
@@ -242,6 +258,17 @@ static void test_restore(void **state)
 	fails(ask_ctl("restore " GROUP " --disk 0 --to other --force"), 5, "is not that of");
 	done(ask_ctl("restore " GROUP " --disk 0 --to target --force"));
 	done(ctl("sidecar show target.vaio --json"));
+	assert_non_null(strstr(output, "must-compare"));
+	/* and that the disk has again what it had lost; not before it has */
+	damage(in_scratch("target.vaio"));
+	assert_true(sh("cp target.vaio damaged.vaio && truncate -s +4096 target"));
+	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force"), 5, "bytes, the disk had");
+	assert_true(sh("cmp target.vaio damaged.vaio && truncate -s -4096 target"));
+	done(ctl("sidecar show target.vaio --json"));
+	assert_non_null(strstr(output, "source-damaged"));
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force"));
+	done(ctl("sidecar show target.vaio --json"));
+	assert_null(strstr(output, "source-damaged"));
 	assert_non_null(strstr(output, "must-compare"));
 	assert_true(sh("truncate -s +4096 target"));
 	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force"), 5, "bytes, the disk had");

@@ -26,15 +26,30 @@ static uint64_t acked(const struct worker *w)
 	return w->run->acked > w->group.acked ? w->run->acked : w->group.acked;
 }
 
+/*
+ * The kernel does not capture a disk that lost data which the replica has. A point is one of all disks of the group, so none would
+ * come while it is in it, and what the others sent would only push out older points: the group waits (Documentation/design.md).
+ */
+bool session_damaged(const struct worker *w, struct vr_err *e)
+{
+	for (unsigned int i = 0; i < w->nr_members; i++)
+		if (w->member[i].flags & VAIO_REPL_M_DAMAGED) {
+			vr_fail(e, 0, "disk '%s' is source-damaged: it lost data that the replica has, and the group has no new points while "
+				"it is in it", w->member[i].name);
+			return true;
+		}
+	return false;
+}
+
 static uint32_t hello_flags(struct worker *w)
 {
 	uint32_t flags = w->ring.bound.sync ? VAIO_RW_H_SYNC : 0;
+	struct vr_err e;
 
 	if (ring_tracking(&w->ring))
 		flags |= VAIO_RW_H_TRACKING;
-	for (unsigned int i = 0; i < w->nr_members; i++)
-		if (w->member[i].flags & VAIO_REPL_M_DAMAGED)
-			flags |= VAIO_RW_H_SOURCE_DAMAGED;
+	if (session_damaged(w, &e))
+		flags |= VAIO_RW_H_SOURCE_DAMAGED;
 	return flags;
 }
 
@@ -397,6 +412,16 @@ static int start_disks(struct worker *w, struct vr_err *e)
 	w->start_ns = mono_ns();
 	if (err)
 		return worker_unbound(w, err) ? vr_fail_errno(e, err, "the ring") : 0;
+	if (session_damaged(w, e)) {
+		if (strcmp(w->error, e->text))
+			say(LOG_WARNING, "group %s: %s", w->name, e->text);
+		snprintf(w->error, sizeof(w->error), "%s", e->text);
+		/* While the replica has no point the others' first copy does no harm. Else it refuses the next HELLO. */
+		if (s->history.now.complete_seq) {
+			worker_end(w, VAIO_RW_END_RECONNECT, e->text);
+			return -ECONNRESET;
+		}
+	}
 	for (unsigned int i = 0; i < w->nr_members; i++) {
 		const struct vaio_repl_member *m = &w->member[i];
 		uint16_t mode = m->id < VAIO_REPL_MEMBERS ? start_mode(w, m) : VAIO_REPL_START_CHECK;
@@ -662,6 +687,9 @@ static int ended(struct worker *w, const struct vaio_rw_end *m, struct vr_err *e
 
 	vr_fail(e, 0, "the replica ended the connection, code %u: %.180s", code, (const char *)m->text);
 	w->refused = retry == ~0U && code != VAIO_RW_END_REPLACED;
+	w->damaged = code == VAIO_RW_END_SOURCE_DAMAGED;
+	if (w->damaged)
+		session_damaged(w, e);
 	if (code == VAIO_RW_END_RECONNECT)
 		w->failures = 0;
 	w->retry_ns = mono_ns() + (w->refused ? 0 : retry == ~0U ? 10000 : retry) * 1000000ULL;

@@ -181,10 +181,12 @@ static enum worker_state state_of(const struct worker *w)
 
 static void fill_figures(const struct worker *w, struct figures *f)
 {
+	struct vr_err e;
+
 	memset(f, 0, sizeof(*f));
 	f->state = state_of(w);
 	f->connected = w->session == SESSION_OPEN;
-	snprintf(f->error, sizeof(f->error), "%s", f->connected && !w->blocked ? "" : w->error);
+	snprintf(f->error, sizeof(f->error), "%s", f->connected && !w->blocked && !session_damaged(w, &e) ? "" : w->error);
 	uuid_text(w->group.uuid, f->uuid);
 	if (w->link.state == LINK_UP)
 		snprintf(f->peer, sizeof(f->peer), "%s", w->link.peer);
@@ -384,6 +386,12 @@ static void tick(struct worker *w)
 		err = keep_alive(w, now, &e);
 	if (err)
 		drop(w, err, &e);
+	/* It left the group, or is a good one again. */
+	if (w->damaged && !session_damaged(w, &e)) {
+		w->damaged = w->refused = false;
+		w->failures = 0;
+		w->retry_ns = 0;
+	}
 	if (w->link.state == LINK_DOWN && !w->refused && now >= w->retry_ns)
 		link_connect(&w->link, w->host, w->port);
 	session_marks(w, false);

@@ -48,6 +48,7 @@ struct worker {
 
 	/* the next one */
 	bool refused, progress;			/* progress: something became durable in this session */
+	bool damaged;				/* refused for a disk that is source-damaged */
 	unsigned int failures;
 	uint64_t retry_ns;
 	char error[VAIO_RW_TEXT_LEN];
@@ -86,6 +87,8 @@ struct worker {
 int session_hello(struct worker *w, struct vr_err *e);
 /* A message. -errno: the session is over; -EPROTO: and the replica is told why. */
 int session_message(struct worker *w, uint16_t type, size_t len, struct vr_err *e);
+/* A disk of the group is source-damaged: @e says which. */
+bool session_damaged(const struct worker *w, struct vr_err *e);
 /* Begins capture of what is not captured; sends what there is. As above. */
 int session_pump(struct worker *w, struct vr_err *e);
 /* The agent's figures for the replica. */

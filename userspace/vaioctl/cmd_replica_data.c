@@ -311,6 +311,19 @@ static int mark_sidecar(struct walk *w)
 	return rc ? vaioctl_cmd_fail(w->cmd, rc, "%s", e.text) : VAIO_OK;
 }
 
+/* All is as it was at the point: what the disk had lost, it has again. It will be compared. */
+static int mend_sidecar(struct walk *w)
+{
+	struct vaio_err e;
+	int rc;
+
+	if (!w->has_sidecar || !(w->super.flags & VAIO_SC_F_SOURCE_DAMAGED))
+		return VAIO_OK;
+	w->super.flags &= ~VAIO_SC_F_SOURCE_DAMAGED;
+	rc = vaio_scfile_store(&w->sidecar, &w->super, w->pick.copy, &e);
+	return rc ? vaioctl_cmd_fail(w->cmd, rc, "%s", e.text) : VAIO_OK;
+}
+
 /* Opens what is to be overwritten: nobody else may use it, and its size must be the disk's. */
 static int open_target(struct walk *w, const char *path, const char *sidecar)
 {
@@ -383,6 +396,8 @@ int replica_restore(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a,
 		rc = walk_disk(&w, "restoring", restore_piece);
 	if (!rc && fsync(w.fd))
 		rc = target_failed(&w, errno, 0);
+	if (!rc)
+		rc = mend_sidecar(&w);
 	if (!rc)
 		rc = print_result(&w, g, "compared");
 	walk_close(&w);
