@@ -393,6 +393,102 @@ static void test_scratch(void **state)
 	fails(ask_ctl("show " GROUP " name:export-kept"), 3, "no point");
 }
 
+/*
+ * The <disk> element of the export that was just made, in a domain: libvirt takes it, and QEMU, told what libvirt
+ * understood, has disk @n as of @seq.
+ */
+static void by_libvirt(unsigned int n, uint64_t seq, bool writable)
+{
+	char *disk = strstr(output, "<disk "), *end = strstr(output, "</disk>"), socket[128], host[64], port[16];
+	FILE *f = fopen(in_scratch("domain.xml"), "w");
+	const char *at;
+	bool by_path;
+
+	assert_non_null(f);
+	if (!disk || !end)
+		fail_msg("no <disk>: %s", output);
+	fprintf(f, "<domain type='test'>\n<name>vm1</name>\n<memory unit='MiB'>64</memory>\n<os><type arch='i686'>hvm</type></os>\n"
+		   "<devices>\n%.*s</disk>\n</devices>\n</domain>\n", (int)(end - disk), disk);
+	fclose(f);
+	if (!sh("virsh -q -c test:///default 'define --validate domain.xml; dumpxml vm1' >understood 2>&1"))
+		sh("cat domain.xml >>understood");
+	f = fopen(in_scratch("understood"), "r");
+	assert_non_null(f);
+	output[fread(output, 1, sizeof(output) - 1, f)] = 0;
+	fclose(f);
+	at = strstr(output, "<host ");
+	if (!at)
+		fail_msg("libvirt: %s", output);
+	assert_int_equal(!strstr(output, "<readonly/>"), writable);
+	assert_int_equal(!!strstr(output, "discard='unmap'"), writable);
+	assert_int_equal(!!strstr(output, "logical_block_size='4096'"), m.member[n].block == 4096);
+	by_path = sscanf(at, "<host transport='unix' socket='%127[^']'/>", socket) == 1;
+	if (!by_path && (!strstr(output, "tls='yes'") || sscanf(at, "<host name='%63[^']' port='%15[^']'/>", host, port) != 2))
+		fail_msg("neither a socket nor a host with TLS: %s", output);
+	/* The words of its qemuBlockStorageSourceGetNBDProps() */
+	f = fopen(in_scratch("blockdev"), "w");
+	assert_non_null(f);
+	if (by_path)
+		fprintf(f, "json:{\"driver\": \"nbd\", \"server\": {\"type\": \"unix\", \"path\": \"%s\"}}", socket);
+	else
+		fprintf(f, "json:{\"driver\": \"nbd\", \"server\": {\"type\": \"inet\", \"host\": \"%s\", \"port\": \"%s\"}, "
+			   "\"tls-creds\": \"tls\"}", host, port);
+	fclose(f);
+	if (!sh("qemu-img convert --object tls-creds-x509,id=tls,endpoint=client,dir=tls -O raw \"$(cat blockdev)\" exported 2>why"))
+		fail_msg("QEMU does not read it: %s", output);
+	check_file("exported", n, seq);
+}
+
+static int free_port(const char *addr)
+{
+	struct sockaddr_storage a = { 0 };
+	struct sockaddr_in6 *v6 = (void *)&a;
+	struct sockaddr_in *v4 = (void *)&a;
+	socklen_t len = sizeof(a);
+	int fd, rc;
+
+	a.ss_family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+	inet_pton(a.ss_family, addr, a.ss_family == AF_INET6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr);
+	fd = socket(a.ss_family, SOCK_STREAM, 0);
+	rc = fd < 0 || bind(fd, (void *)&a, sizeof(a)) || getsockname(fd, (void *)&a, &len);
+	close(fd);
+	return rc ? -1 : ntohs(a.ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
+}
+
+static void test_libvirt(void **state)
+{
+	static const char *const addrs[] = { "127.0.0.1", "::1" };
+	uint64_t seq = model_last(&m) - 9;
+
+	(void)state;
+	assert_true(sh("mkdir tls && cp ca.pem tls/ca-cert.pem && cp server.pem tls/server-cert.pem && cp server.key tls/server-key.pem && "
+		       "cp a.pem tls/client-cert.pem && cp a.key tls/client-key.pem"));
+	done(ask_ctl("export " GROUP " --disk 0 --point seq:%llu --name ro --run run", (unsigned long long)seq));
+	by_libvirt(0, seq, false);
+	done(ctl("replica unexport ro --run run"));
+	done(ask_ctl("export " GROUP " --disk 1 --name rw --run run --scratch . --scratch-max 1MiB"));
+	by_libvirt(1, model_last(&m), true);
+	done(ctl("replica unexport rw --run run"));
+	for (int i = 0; i < 4; i++) {
+		const char *addr = addrs[i / 2];
+		int port = free_port(addr);
+
+		/* Without IPv6 there is nothing to be seen. */
+		if (port < 0 && i / 2)
+			break;
+		done(ask_ctl("export " GROUP " --disk %d --point seq:%llu --name tcp --run run --tls-certificates tls --listen "
+			     "%s%s%s:%d %s", i % 2, (unsigned long long)seq, i / 2 ? "[" : "", addr, i / 2 ? "]" : "", port,
+			     i % 2 ? "--scratch . --scratch-max 1MiB" : ""));
+		by_libvirt((unsigned int)i % 2, seq, i % 2);
+		/* who has no certificate does not */
+		assert_false(sh("qemu-img info \"$(sed 's/, .tls-creds.*/}/' blockdev)\""));
+		done(ctl("replica unexport tcp --run run"));
+	}
+	fails(ask_ctl("export " GROUP " --disk 0 --listen ::1:9 --tls-certificates tls --run run"), 2, "[ADDR]:PORT");
+	fails(ask_ctl("export " GROUP " --disk 0 --listen :9 --tls-certificates tls --run run"), 2, "[ADDR]:PORT");
+	fails(ask_ctl("export " GROUP " --disk 0 --run \"run'\""), 2, "accepted are letters");
+}
+
 /* --- what the source says of itself ------------------------------------------------------------- */
 
 /* Said, and read: the answer to a PING comes after it. */
@@ -846,6 +942,7 @@ int main(void)
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_libvirt),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_checkpoint),

@@ -392,7 +392,7 @@ static void make_group(struct agent *a, struct model *m, uint8_t group, uint64_t
 static void certificate(const char *who, const char *ca, const char *subject)
 {
 	assert_true(sh("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.csr -subj %s && "
-		       "printf 'subjectAltName=DNS:replica' >ext && "
+		       "printf 'subjectAltName=DNS:replica,IP:127.0.0.1,IP:::1' >ext && "
 		       "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 30 -extfile ext -out %s.pem",
 		       who, who, subject, who, ca, ca, who));
 }

@@ -46,6 +46,7 @@ struct job {
 	const struct vaioctl_args *a;
 	struct replica_open o;
 	char run[256], name[128], socket[400], pid_file[400], note[400], scratch[512], uri[600];
+	char addr[256], port[16];	/* of @listen, an IPv6 address without brackets */
 	uint64_t scratch_max;
 	bool writable, keep;
 	const char *listen, *certificates;
@@ -63,6 +64,9 @@ static int set_paths(struct job *j)
 	if (run[0] != '/' && !getcwd(here, sizeof(here)))
 		here[0] = 0;
 	snprintf(all, sizeof(all), "%s%s%s", here, here[0] ? "/" : "", run);
+	/* Likewise: it gets into a URI, and into XML. */
+	if (all[strspn(all, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-_.,:@+=~")])
+		return vaioctl_cmd_fail(j->cmd, VAIO_USAGE, "--run '%s': accepted are letters, digits and /-_.,:@+=~", all);
 	if (strlen(all) + strlen(j->name) + 7 > sizeof(((struct sockaddr_un *)0)->sun_path))
 		return vaioctl_cmd_fail(j->cmd, VAIO_USAGE, "--run '%s': %s/%s.sock is too long for a socket", run, all, j->name);
 	snprintf(j->run, sizeof(j->run), "%.200s", all);
@@ -122,6 +126,23 @@ static json_t *read_note(const char *path)
 
 /* --- making one ------------------------------------------------------------------------------- */
 
+/* Both get into a URI, and into XML. */
+static bool split_listen(struct job *j)
+{
+	size_t n = strcspn(j->listen, "]");
+	bool brackets = j->listen[0] == '[' && j->listen[n];
+	const char *colon = strrchr(j->listen, ':'), *addr = j->listen + brackets;
+
+	n = brackets ? n - 1 : strcspn(addr, ":");
+	if (!colon || addr + n + brackets != colon || strspn(addr, brackets ? "0123456789abcdefABCDEF:." :
+	    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-") != n || !n || n >= sizeof(j->addr) ||
+	    strspn(colon + 1, "0123456789") != strlen(colon + 1) || !colon[1] || strlen(colon + 1) > 5)
+		return false;
+	snprintf(j->addr, sizeof(j->addr), "%.*s", (int)n, addr);
+	snprintf(j->port, sizeof(j->port), "%s", colon + 1);
+	return true;
+}
+
 static int check_options(struct job *j)
 {
 	const char *dir = vaioctl_opt(j->a, "scratch"), *max = vaioctl_opt(j->a, "scratch-max");
@@ -141,8 +162,8 @@ static int check_options(struct job *j)
 	if (!j->listen != !j->certificates)
 		return vaioctl_cmd_fail(j->cmd, VAIO_USAGE, "--%s is missing: over TCP there is only TLS",
 					j->listen ? "tls-certificates" : "listen");
-	if (j->listen && !strchr(j->listen, ':'))
-		return vaioctl_cmd_fail(j->cmd, VAIO_USAGE, "--listen '%s': accepted is ADDR:PORT", j->listen);
+	if (j->listen && !split_listen(j))
+		return vaioctl_cmd_fail(j->cmd, VAIO_USAGE, "--listen '%s': accepted are ADDR:PORT and [ADDR]:PORT", j->listen);
 	if (name && !name_valid(name))
 		return bad_name(j->cmd, name);
 	if (max) {
@@ -200,7 +221,7 @@ static void find_plugin(char *plugin, size_t size)
 
 static int run_nbdkit(struct job *j)
 {
-	char plugin[PATH_MAX], store[600], disk[32], point[64], scratch[600], max[64], certificates[600], addr[256] = "", port[16] = "";
+	char plugin[PATH_MAX], store[600], disk[32], point[64], scratch[600], max[64], certificates[600];
 	const char *argv[32];
 	int n = 0, status = -1;
 	pid_t pid;
@@ -213,22 +234,14 @@ static int run_nbdkit(struct job *j)
 	argv[n++] = "--pidfile";
 	argv[n++] = j->pid_file;
 	if (j->listen) {
-		const char *colon = strrchr(j->listen, ':');
-
-		snprintf(addr, sizeof(addr), "%.*s", (int)(colon - j->listen), j->listen);
-		if (addr[0] == '[' && addr[strlen(addr) - 1] == ']') {
-			memmove(addr, addr + 1, strlen(addr));
-			addr[strlen(addr) - 1] = 0;
-		}
-		snprintf(port, sizeof(port), "%s", colon + 1);
 		snprintf(certificates, sizeof(certificates), "--tls-certificates=%s", j->certificates);
 		argv[n++] = "--tls=require";
 		argv[n++] = "--tls-verify-peer";
 		argv[n++] = certificates;
 		argv[n++] = "--ipaddr";
-		argv[n++] = addr;
+		argv[n++] = j->addr;
 		argv[n++] = "--port";
-		argv[n++] = port;
+		argv[n++] = j->port;
 	} else {
 		argv[n++] = "--unix";
 		argv[n++] = j->socket;
@@ -264,18 +277,12 @@ static int run_nbdkit(struct job *j)
 
 static void print_disk(const struct job *j)
 {
-	char addr[256], *port;
-
 	printf("<disk type='network' device='disk'>\n"
 	       "  <driver name='qemu' type='raw' cache='none'%s/>\n", j->writable ? " discard='unmap'" : "");
-	if (j->listen) {
-		snprintf(addr, sizeof(addr), "%s", j->listen);
-		port = strrchr(addr, ':');
-		*port++ = 0;
-		printf("  <source protocol='nbd' tls='yes'>\n    <host name='%s' port='%s'/>\n  </source>\n", addr, port);
-	} else {
+	if (j->listen)
+		printf("  <source protocol='nbd' tls='yes'>\n    <host name='%s' port='%s'/>\n  </source>\n", j->addr, j->port);
+	else
 		printf("  <source protocol='nbd'>\n    <host transport='unix' socket='%s'/>\n  </source>\n", j->socket);
-	}
 	printf("  <target dev='vda' bus='virtio'/>\n");
 	if (j->o.disk.block_size != 512)
 		printf("  <blockio logical_block_size='%u' physical_block_size='%u'/>\n", j->o.disk.block_size, j->o.disk.block_size);
