@@ -6,6 +6,9 @@
 #include <ctype.h>
 
 #include "agent_flow.h"
+#include "revoke.h"
+
+#include "../../userspace/agent/worker.h"
 
 /* --- tests ---------------------------------------------------------------------------------------------------- */
 
@@ -42,6 +45,117 @@ static void test_kills(void **state)
 	/* each of them went on where it was */
 	assert_int_equal(k->gave_up, 0);
 	assert_int_equal(k->starts[0] + k->starts[1] + k->starts[2], 2);
+}
+
+static enum worker_state state_now(void)
+{
+	return __atomic_load_n(&shared->figures.state, __ATOMIC_RELAXED);
+}
+
+static void until_state(enum worker_state wanted, const char *error)
+{
+	for (int i = 0; i < 60000 && (state_now() != wanted || !strstr(shared->figures.error, error)); i++)
+		usleep(1000);
+	if (state_now() != wanted || !strstr(shared->figures.error, error))
+		fail_msg("state %d, wanted %d with '%s': %s; see the log in %s", state_now(), wanted, error, shared->figures.error, scratch);
+}
+
+/* Nothing was lost, or begun anew. */
+static void check_went_on(unsigned int gave_up)
+{
+	settle();
+	assert_int_equal(k->gave_up, gave_up);
+	assert_int_equal(k->starts[0] + k->starts[1] + k->starts[2], 2);
+	assert_int_equal(k->wrong, 0);
+	assert_int_equal(end_process(&replicad_pid, SIGTERM), 0);
+	check_point("latest", k->image);
+	start_replicad();
+}
+
+/* SIGHUP: the process that runs goes on with the certificates and the list of revoked ones that are there then. */
+static void test_certificates(void **state)
+{
+	static const char begun[] = "certificates are read again";
+	pid_t pid = worker_pid;
+	unsigned int gave_up = k->gave_up;
+	unsigned int connections;
+
+	(void)state;
+	/* it has a connection */
+	run_guest(20);
+	settle();
+	/* one that cannot be read: the old one stays, and so does the connection */
+	assert_true(sh("cp pki/vaio/clientcert.pem kept.pem && echo nothing >pki/vaio/clientcert.pem"));
+	connections = logged("(CN=client) connected");
+	reload(pid, ": the certificates that were there before stay");
+	run_guest(20);
+	settle();
+	assert_int_equal(logged("(CN=client) connected"), connections);
+	assert_int_equal(end_process(&replicad_pid, SIGKILL), SIGKILL);
+	start_replicad();
+	run_guest(20);
+	settle();
+	/* another one, whose name the replica does not know */
+	assert_true(sh("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out csr -subj /CN=other && "
+		       "openssl x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out pki/vaio/clientcert.pem && "
+		       "cp pki/vaio/private/clientkey.pem kept.key && cp other.key pki/vaio/private/clientkey.pem"));
+	reload(pid, begun);
+	until_state(W_REFUSED, "'CN=other' may not write");
+	assert_true(sh("cp kept.pem pki/vaio/clientcert.pem && cp kept.key pki/vaio/private/clientkey.pem"));
+	kill(pid, SIGHUP);
+	until_state(W_REPLICATING, "");
+	/* the replica's is on the list */
+	assert_true(sh("cp pki/vaio/servercert.pem server.pem"));
+	put_on_list("server");
+	kill(pid, SIGHUP);
+	until_state(W_CONNECTING, "revoked");
+	run_guest(20);
+	assert_true(sh("rm pki/CA/cacrl.pem"));
+	kill(pid, SIGHUP);
+	until_state(W_REPLICATING, "");
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	check_went_on(gave_up);
+}
+
+/* Guests write until there have been @n connections more. */
+static void write_over(unsigned int n)
+{
+	uint64_t wanted = shared->figures.connections + n;
+
+	for (int i = 0; i < 60000 && shared->figures.connections < wanted; i++)
+		run_guest(2);
+	if (shared->figures.connections < wanted)
+		fail_msg("no new connection; see the log in %s", scratch);
+	settle();
+}
+
+/* Keys are used for so many records, and so long: a new connection has new ones, and nothing is sent again. */
+static void test_new_keys(void **state)
+{
+	struct key_limits usual = worker_keys;
+	unsigned int gave_up = k->gave_up, told = logged("time for new keys");
+
+	(void)state;
+	assert_int_equal(usual.ns, 24 * 3600 * SECOND);
+	/* RFC 8446, 5.5 */
+	assert_true(usual.records <= 23726566);
+	settle();
+	assert_int_equal(end_worker(SIGTERM), 0);
+	worker_keys.records = 30;
+	start_worker();
+	write_over(6);
+	assert_int_equal(end_worker(SIGTERM), 0);
+	worker_keys = (struct key_limits){ .records = usual.records, .ns = 1 };
+	start_worker();
+	write_over(6);
+	assert_true(logged("time for new keys") >= told + 10);
+	assert_int_equal(end_worker(SIGTERM), 0);
+	worker_keys = usual;
+	told = logged("time for new keys");
+	start_worker();
+	run_guest(50);
+	check_went_on(gave_up);
+	assert_int_equal(logged("time for new keys"), told);
 }
 
 /* The ring is given up again and again, also while worker or replica are gone. */
@@ -168,11 +282,6 @@ static void test_names_used_up(void **state)
 		ask(text, answer, sizeof(answer));
 	}
 	assert_int_equal(k->gave_up, 0);
-}
-
-static enum worker_state state_now(void)
-{
-	return __atomic_load_n(&shared->figures.state, __ATOMIC_RELAXED);
 }
 
 /* A replica that has no room, and then has. */
@@ -673,6 +782,8 @@ int main(void)
 	const char *given = getenv("VAIO_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_new_keys),
 		cmocka_unit_test(test_checkpoint),
 		cmocka_unit_test(test_names_used_up),
 		cmocka_unit_test(test_blocked),
@@ -690,6 +801,8 @@ int main(void)
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);
+	if (getenv("VAIO_TEST"))
+		cmocka_set_test_filter(getenv("VAIO_TEST"));
 	printf("# seed %u\n", seed);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

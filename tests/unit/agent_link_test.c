@@ -2,6 +2,7 @@
 /*
  * What the agent sends when the kernel encrypts: batches from where they were made, other messages between them, over a
  * socket that takes little at a time. The other end, which reads plaintext, finds each message once, whole and in order.
+ * And the records of TLS that are counted, with and without the kernel.
  */
 #include <endian.h>
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 #include "unit.h"
 #include "dice.h"
-#include "../../userspace/agent/link.h"
+#include "../../userspace/agent/link.c"
 
 #define MESSAGES	400
 #define LIMIT		(256U << 10)
@@ -37,6 +38,7 @@ static void connect_it(void)
 	l.state = LINK_UP;
 	l.kernel_sends = l.kernel_asked = true;
 	l.out[0].len = l.out[0].sent = l.out[1].len = l.out[1].sent = 0;
+	l.sealed = l.opened = 0;
 	nr_sent = 0;
 }
 
@@ -139,6 +141,7 @@ static void *other_end(void *arg)
 static void test_messages(void **state)
 {
 	unsigned int wanted = MESSAGES;
+	uint64_t bytes = 0;
 	void *wrong;
 	pthread_t t;
 
@@ -161,6 +164,18 @@ static void test_messages(void **state)
 	pthread_join(t, &wrong);
 	if (wrong)
 		fail_msg("%s", (char *)wrong);
+	for (unsigned int i = 0; i < nr_sent; i++)
+		bytes += sizeof(struct vaio_rw_msg) + sent[i].len;
+	assert_true(l.sealed >= bytes / TLS_RECORD);
+	/* each of the kernel's has what a call gave it */
+	bytes = l.sealed;
+	nr_sent = 0;
+	for (int i = 0; i < 5; i++) {
+		send_ping();
+		link_flush(&l);
+		complete(true);
+	}
+	assert_int_equal(l.sealed, bytes + 5);
 	link_close(&l);
 	while (l.state != LINK_DOWN)
 		complete(true);
@@ -193,6 +208,134 @@ static void test_ends(void **state)
 	test_messages(state);
 }
 
+/* --- GnuTLS encrypts: a connection whose keys both ends have, in the place of certificates --------------------------- */
+
+#define ROUNDS		50
+#define LARGE		40000U
+#define RECORDS		(1 + 3)		/* of a PING, and of a message so large */
+#define PRIORITY	"NORMAL:-VERS-ALL:+VERS-TLS1.3:-KX-ALL:+PSK:+DHE-PSK"
+
+static const gnutls_datum_t alpn = { (unsigned char *)VAIO_RW_ALPN, sizeof(VAIO_RW_ALPN) - 1 };
+static unsigned int records;		/* that came at the other end */
+
+static int key_of(gnutls_session_t tls, const char *name, gnutls_datum_t *key)
+{
+	(void)tls;
+	(void)name;
+	key->data = gnutls_malloc(16);
+	memset(key->data, 1, 16);
+	key->size = 16;
+	return 0;
+}
+
+/* Takes all that is sent, and answers: PINGs of a record each, then as many of two. */
+static void *tls_end(void *arg)
+{
+	size_t left = ROUNDS * (2 * sizeof(struct vaio_rw_msg) + sizeof(struct vaio_rw_ping) + LARGE);
+	gnutls_psk_server_credentials_t creds;
+	static uint8_t buf[TLS_RECORD];
+	struct { struct vaio_rw_msg h; struct vaio_rw_ping p; } m = { .p.cookie = 0 };
+	gnutls_session_t tls;
+	ssize_t n;
+
+	(void)arg;
+	gnutls_psk_allocate_server_credentials(&creds);
+	gnutls_psk_set_server_credentials_function(creds, key_of);
+	gnutls_init(&tls, GNUTLS_SERVER | GNUTLS_NO_TICKETS);
+	gnutls_priority_set_direct(tls, PRIORITY, NULL);
+	gnutls_credentials_set(tls, GNUTLS_CRD_PSK, creds);
+	gnutls_alpn_set_protocols(tls, &alpn, 1, 0);
+	gnutls_transport_set_int(tls, peer);
+	do
+		n = gnutls_handshake(tls);
+	while (n < 0 && !gnutls_error_is_fatal((int)n));
+	while (n >= 0 && left) {
+		n = gnutls_record_recv(tls, buf, sizeof(buf));
+		if (n <= 0)
+			break;
+		records++;
+		left -= (size_t)n < left ? (size_t)n : left;
+	}
+	vr_message_header(&m.h, VAIO_RW_PING, &m.p, sizeof(m.p));
+	for (int i = 0; i < 2 * ROUNDS && n > 0; i++) {
+		size_t first = i < ROUNDS ? sizeof(m) : sizeof(m.h);
+
+		n = gnutls_record_send(tls, &m, first);
+		if (first < sizeof(m))
+			n = gnutls_record_send(tls, &m.p, sizeof(m.p));
+	}
+	if (n <= 0)
+		shutdown(peer, SHUT_RDWR);
+	gnutls_deinit(tls);
+	gnutls_psk_free_server_credentials(creds);
+	return NULL;
+}
+
+/* The limit of a key is one of records, whatever is in them. */
+static void test_records(void **state)
+{
+	static uint8_t large[LARGE];
+	const gnutls_datum_t key = { (unsigned char *)"01010101010101010101010101010101", 32 };
+	gnutls_psk_client_credentials_t creds;
+	unsigned int got = 0;
+	uint64_t sealed;
+	uint16_t type;
+	size_t len;
+	pthread_t t;
+
+	(void)state;
+	connect_it();
+	l.kernel_sends = false;
+	l.filling = 0;
+	l.got = 0;
+	l.want = sizeof(l.header);
+	l.state = LINK_HANDSHAKE;
+	gnutls_psk_allocate_client_credentials(&creds);
+	assert_int_equal(gnutls_psk_set_client_credentials(creds, "agent", &key, GNUTLS_PSK_KEY_HEX), 0);
+	assert_int_equal(gnutls_init(&l.tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL), 0);
+	assert_int_equal(gnutls_priority_set_direct(l.tls, PRIORITY, NULL), 0);
+	gnutls_credentials_set(l.tls, GNUTLS_CRD_PSK, creds);
+	gnutls_alpn_set_protocols(l.tls, &alpn, 1, 0);
+	gnutls_handshake_set_timeout(l.tls, GNUTLS_INDEFINITE_TIMEOUT);
+	gnutls_transport_set_ptr(l.tls, &l);
+	gnutls_transport_set_push_function(l.tls, push);
+	gnutls_transport_set_pull_function(l.tls, pull);
+	gnutls_transport_set_pull_timeout_function(l.tls, pull_timeout);
+	assert_int_equal(pthread_create(&t, NULL, tls_end, NULL), 0);
+	assert_int_equal(handshake(&l, &why), 0);
+	while (l.state != LINK_UP) {
+		link_flush(&l);
+		complete(true);
+	}
+	sealed = l.sealed;
+	assert_int_equal(l.opened, 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		send_ping();
+		assert_int_equal(link_send(&l, VAIO_RW_BATCH, large, sizeof(large), &why), 0);
+		link_flush(&l);
+		complete(false);
+	}
+	while (got < 2 * ROUNDS) {
+		int rc = link_receive(&l, &type, &len, &why);
+
+		if (rc < 0)
+			fail_msg("%s", why.text);
+		got += (unsigned int)rc;
+		link_flush(&l);
+		if (!rc)
+			complete(true);
+	}
+	pthread_join(t, NULL);
+	assert_int_equal(records, ROUNDS * RECORDS);
+	assert_int_equal(l.sealed - sealed, records);
+	assert_int_equal(l.opened, 3 * ROUNDS);
+	link_close(&l);
+	while (l.state != LINK_DOWN)
+		complete(true);
+	gnutls_psk_free_client_credentials(creds);
+	close(peer);
+}
+
 static int begin(void **state)
 {
 	static const uint8_t group[16] = { 1 };
@@ -219,6 +362,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_records),
 	};
 
 	dice_begin();

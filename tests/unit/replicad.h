@@ -24,6 +24,7 @@ static char program[PATH_MAX];
 static const char *program_at = "../bin/vaio-replicad";	/* from where the test is */
 static const char *more_words[5];	/* of its command line */
 static const char *preload;		/* an object that comes before the C library */
+static int (*daemon_main)(int argc, char **argv);	/* in a child of the test, in the place of the program */
 static pid_t daemon_pid;
 static int port;
 
@@ -31,10 +32,17 @@ static int port;
 
 static void start_daemon(void)
 {
-	int out[2];
+	char *words[] = {
+		program, "--store", (char *)in_scratch("store"), "--listen", "127.0.0.1:0", "--pki", (char *)in_scratch("pki"),
+		"--socket", (char *)in_scratch("sock"), "--segment", "256KiB", "--reserve", "1MiB", (char *)more_words[0],
+		(char *)more_words[1], (char *)more_words[2], (char *)more_words[3], NULL,
+	};
+	int out[2], nr = 0;
 	char line[256] = "";
 	FILE *f;
 
+	while (words[nr])
+		nr++;
 	assert_int_equal(pipe(out), 0);
 	daemon_pid = fork();
 	assert_true(daemon_pid >= 0);
@@ -46,9 +54,9 @@ static void start_daemon(void)
 			setenv("LD_PRELOAD", preload, 1);
 			setenv("VAIO_STALL", in_scratch("stall"), 1);
 		}
-		execl(program, program, "--store", in_scratch("store"), "--listen", "127.0.0.1:0", "--pki", in_scratch("pki"),
-		      "--socket", in_scratch("sock"), "--segment", "256KiB", "--reserve", "1MiB", more_words[0],
-		      more_words[1], more_words[2], more_words[3], NULL);
+		if (daemon_main)
+			_exit(daemon_main(nr, words));
+		execv(program, words);
 		_exit(127);
 	}
 	close(out[1]);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaio-replicad with an agent that the test plays: TLS, resumption, refusals, full stores. */
 #include "replicad.h"
+#include "revoke.h"
+
+/* The daemon, for what its command line does not set. */
+#define main replicad_main
+#include "../../userspace/replicad/main.c"
+#undef main
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -286,6 +292,191 @@ static void test_clients(void **state)
 	refused("a", &g, VAIO_RW_END_IDENTITY, "may not write");
 	free(a);
 	free(b);
+	model_free(&m);
+}
+
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+/* Sends ten records more, and waits until they are durable. */
+static void send_more(struct agent *a, struct model *m)
+{
+	size_t len;
+	const void *batch = model_batch(m, 10, &len);
+
+	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
+	wait_durable(a, model_last(m));
+}
+
+/* The daemon's certificate is the one in @name.pem. */
+static void shows(struct agent *a, const char *name)
+{
+	const gnutls_datum_t *list;
+	gnutls_datum_t text, wanted;
+	unsigned int nr = 0;
+	char file[64];
+
+	snprintf(file, sizeof(file), "%s.pem", name);
+	list = gnutls_certificate_get_peers(a->tls, &nr);
+	assert_true(nr >= 1);
+	assert_int_equal(gnutls_load_file(in_scratch(file), &text), 0);
+	assert_int_equal(gnutls_pem_base64_decode2("CERTIFICATE", &text, &wanted), 0);
+	assert_int_equal(list[0].size, wanted.size);
+	assert_memory_equal(list[0].data, wanted.data, wanted.size);
+	gnutls_free(text.data);
+	gnutls_free(wanted.data);
+}
+
+/* The handshake, or the first read after it, fails. */
+static void not_let_in(const char *who)
+{
+	struct vaio_rw_ping ping = { 0 };
+	struct agent *a = malloc(sizeof(*a));
+
+	if (agent_connect(a, who)) {
+		agent_send(a, VAIO_RW_PING, &ping, sizeof(ping));
+		assert_int_equal(agent_receive(a), 0);
+	}
+	agent_close(a);
+	free(a);
+}
+
+/* SIGHUP: what is there then counts, from the next connection on, which everybody is asked for. What is broken changes nothing. */
+static void test_reload(void **state)
+{
+	static const char done[] = "reload: certificates are read again", kept[] = ": the old certificates stay";
+	struct greeting g = { .group = 0x51, .host = 1, .ring = 1, .generation = 1, .connection = 1 };
+	struct agent *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
+	struct model m;
+
+	(void)state;
+	make_group(a, &m, 0x51, g.connection);
+	g.m = &m;
+	g.next_seq = m.next_seq + 1000;
+	shows(a, "server");
+	/* another certificate of its own */
+	certificate("server2", "ca", "/CN=replica");
+	assert_true(sh("cp server2.pem pki/vaio/servercert.pem && cp server2.key pki/vaio/private/serverkey.pem"));
+	reload(daemon_pid, done);
+	agent_ended(a);
+	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_RECONNECT);
+	assert_int_equal(a->in.end.retry_ms, 0);
+	agent_close(a);
+	g.connection++;
+	agent_start(a, &g);
+	shows(a, "server2");
+	send_more(a, &m);
+	/* broken: certificate, then CRL */
+	assert_true(sh("echo nothing >pki/vaio/servercert.pem"));
+	reload(daemon_pid, kept);
+	assert_true(sh("cp server2.pem pki/vaio/servercert.pem && echo '-----BEGIN X509 CRL-----' >pki/CA/cacrl.pem"));
+	reload(daemon_pid, kept);
+	send_more(a, &m);
+	assert_true(agent_connect(b, "a"));
+	shows(b, "server2");
+	agent_close(b);
+	/* a client on the list goes, and comes no more; others do */
+	put_on_list("a");
+	reload(daemon_pid, done);
+	agent_ended(a);
+	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_RECONNECT);
+	agent_close(a);
+	not_let_in("a");
+	assert_true(logged("revoked") > 0);
+	refused("b", &g, VAIO_RW_END_IDENTITY, "may not write");
+	assert_true(sh("echo '-----BEGIN X509 CRL-----' >pki/CA/cacrl.pem"));
+	reload(daemon_pid, kept);
+	not_let_in("a");
+	/* and when it is off it */
+	assert_true(sh("rm pki/CA/cacrl.pem && cp server.pem pki/vaio/servercert.pem && cp server.key pki/vaio/private/serverkey.pem"));
+	reload(daemon_pid, done);
+	g.connection++;
+	agent_start(a, &g);
+	send_more(a, &m);
+	agent_close(a);
+	check_replica(&m, 0x51, "latest");
+	free(a);
+	free(b);
+	model_free(&m);
+}
+
+struct unsent {
+	void *batch;
+	size_t len;
+};
+
+/* @n batches, one after the other, or fewer when something comes that is no DURABLE: its type. What is not durable then is the first next time. */
+static int send_batches(struct agent *a, struct model *m, struct unsent *u, unsigned int n)
+{
+	int type = VAIO_RW_DURABLE;
+
+	while (n-- && type == VAIO_RW_DURABLE) {
+		if (a->durable == model_last(m)) {
+			const void *batch = model_batch(m, 10, &u->len);
+
+			free(u->batch);
+			u->batch = malloc(u->len);
+			memcpy(u->batch, batch, u->len);
+		}
+		agent_send(a, VAIO_RW_BATCH, u->batch, u->len);
+		while (a->durable < model_last(m) && type == VAIO_RW_DURABLE)
+			type = agent_receive(a);
+	}
+	return type;
+}
+
+/* Sends until the daemon has asked for new keys @times times. */
+static void outlive_keys(struct model *m, struct greeting *g, struct unsent *u, unsigned int times)
+{
+	struct agent *a = malloc(sizeof(*a));
+
+	while (times--) {
+		g->connection++;
+		g->next_seq = m->next_seq;
+		agent_start(a, g);
+		assert_int_equal(send_batches(a, m, u, 1000), VAIO_RW_END);
+		if (le32toh(a->in.end.code) != VAIO_RW_END_RECONNECT)
+			fail_msg("ended: %s", (char *)a->in.end.text);
+		assert_int_equal(a->in.end.retry_ms, 0);
+		agent_close(a);
+	}
+	free(a);
+}
+
+/* Keys are used for so many records, each way, and so long; nothing of what was acknowledged is lost. */
+static void test_new_keys(void **state)
+{
+	struct greeting g = { .group = 0x52, .host = 1, .ring = 1, .generation = 1, .connection = 1 };
+	struct key_limits usual = session_keys;
+	struct agent *a = malloc(sizeof(*a));
+	struct unsent unsent = { NULL, 0 };
+	struct model m;
+
+	(void)state;
+	assert_int_equal(usual.ms, 24 * 3600 * 1000);
+	/* RFC 8446, 5.5 */
+	assert_true(usual.records <= 23726566);
+	make_group(a, &m, 0x52, g.connection);
+	agent_close(a);
+	g.m = &m;
+	daemon_main = replicad_main;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(stop_daemon(SIGTERM), 0);
+		session_keys = i ? (struct key_limits){ .records = usual.records, .ms = 0 } : (struct key_limits){ .records = 12, .ms = usual.ms };
+		start_daemon();
+		outlive_keys(&m, &g, &unsent, 4);
+	}
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	session_keys = usual;
+	daemon_main = NULL;
+	start_daemon();
+	g.connection++;
+	g.next_seq = m.next_seq;
+	agent_start(a, &g);
+	assert_int_equal(send_batches(a, &m, &unsent, 30), VAIO_RW_DURABLE);
+	agent_close(a);
+	free(unsent.batch);
+	check_replica(&m, 0x52, "latest");
+	free(a);
 	model_free(&m);
 }
 
@@ -654,6 +845,8 @@ int main(void)
 		cmocka_unit_test(test_copied_host),
 		cmocka_unit_test(test_upkeep_fails),
 		cmocka_unit_test(test_store_is_there),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_new_keys),
 	};
 	const char *text = getenv("VAIO_SEED");
 

@@ -119,6 +119,7 @@ static ssize_t put(struct link *l, const void *p, size_t len)
 	return (ssize_t)len;
 }
 
+/* A record of TLS: GnuTLS hands over each by itself. */
 static ssize_t push(gnutls_transport_ptr_t arg, const void *p, size_t len)
 {
 	struct link *l = arg;
@@ -128,6 +129,7 @@ static ssize_t push(gnutls_transport_ptr_t arg, const void *p, size_t len)
 		gnutls_transport_set_errno(l->tls, EPIPE);
 		return -1;
 	}
+	l->sealed++;
 	return put(l, p, len);
 }
 
@@ -268,7 +270,7 @@ void link_connect(struct link *l, const char *host, const char *port)
 	snprintf(l->port, sizeof(l->port), "%s", port);
 	l->since_ns = mono_ns();
 	l->peer[0] = 0;
-	l->bytes = 0;
+	l->sealed = l->opened = 0;
 	l->in_at = l->in_len = 0;
 	l->in_end = false;
 	l->kernel_sends = l->kernel_asked = false;
@@ -432,8 +434,9 @@ int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_er
 			err = vr_fail_errno(e, res, "%.60s", l->peer);
 		} else if (res > 0) {
 			l->out[!l->filling].sent += (size_t)res;
-			/* Records are what the cipher's limit is about: a small one counts as a whole. */
-			l->bytes += l->kernel_sends && res < (int)TLS_RECORD ? TLS_RECORD : (uint64_t)res;
+			/* The kernel ends a record where a call does. */
+			if (l->kernel_sends)
+				l->sealed += ((uint64_t)res + TLS_RECORD - 1) / TLS_RECORD;
 		}
 		break;
 	case OP_RECV:
@@ -447,7 +450,6 @@ int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_er
 			l->in_len = (size_t)res;
 			l->in_end = res == 0;
 			l->heard_ns = mono_ns();
-			l->bytes += (uint64_t)res;
 			if (l->state == LINK_HANDSHAKE)
 				err = handshake(l, e);
 		}
@@ -479,6 +481,7 @@ int link_receive(struct link *l, uint16_t *type, size_t *len, struct vr_err *e)
 			if (n < 0)
 				return vr_fail(e, -EIO, "%.60s: TLS: %s", l->peer, gnutls_strerror((int)n));
 			l->got += (size_t)n;
+			l->opened += !gnutls_record_check_pending(l->tls);
 			if (l->got < l->want)
 				continue;
 		}

@@ -33,7 +33,7 @@ struct link {
 	struct io_uring *uring;
 	enum link_state state;
 	uint64_t since_ns, heard_ns, said_ns;	/* CLOCK_MONOTONIC */
-	uint64_t bytes;				/* of this connection, both ways */
+	uint64_t sealed, opened;		/* records of TLS in this connection, by the key of each way */
 	char peer[64];
 	/* the address */
 	char host[256], port[16];

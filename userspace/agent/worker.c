@@ -23,13 +23,14 @@
 #define STATUS_NS	(2 * SECOND)
 #define SAVE_NS		(30 * SECOND)
 #define HELLO_NS	(20 * SECOND)	/* a replica may have to wait for an older connection of ours to end */
-#define CIPHER_LIMIT	(200ULL << 30)	/* bytes of a connection: below the limit of AES-GCM's records */
-#define AGE_LIMIT	(24 * 3600 * SECOND)
 #define STACK		(256U << 10)	/* of a thread: three times what the C library gives its resolver's first one */
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
+
+/* 200 GiB of full ones. AES-GCM's limit is 2^24.5 of any size (RFC 8446, 5.5); a replica's is above ours. */
+struct key_limits worker_keys = { .records = (200ULL << 30) / 16384, .ns = 24 * 3600 * SECOND };
 
 /* --- ends ------------------------------------------------------------------------------------ */
 
@@ -354,7 +355,7 @@ static int keep_alive(struct worker *w, uint64_t now, struct vr_err *e)
 		return vr_fail(e, -ETIMEDOUT, "%.60s: no WELCOME", w->link.peer);
 	if (w->session != SESSION_OPEN)
 		return 0;
-	if (w->link.bytes > CIPHER_LIMIT || now - w->open_ns > AGE_LIMIT) {
+	if (w->link.sealed > worker_keys.records || w->link.opened > worker_keys.records || now - w->open_ns > worker_keys.ns) {
 		worker_end(w, VAIO_RW_END_RECONNECT, "time for new keys");
 		w->failures = 0;
 		return vr_fail(e, -ECONNRESET, "time for new keys");

@@ -17,6 +17,11 @@
 
 #define SECOND		1000000000ULL
 
+/* How long the keys of a connection are good for: records of TLS each way, and nanoseconds. A variable for the tests. */
+extern struct key_limits {
+	uint64_t records, ns;
+} worker_keys;
+
 struct worker {
 	const char *name;
 	char host[256], port[8];

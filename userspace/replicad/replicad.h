@@ -50,10 +50,12 @@ struct session {
 	/* of its thread: */
 	int fd;
 	gnutls_session_t tls;
+	unsigned int reload;		/* that its certificates were read in */
 	bool kernel_receives;		/* by ktls_receive(), not by GnuTLS */
 	uint8_t staged[KTLS_RECORD];	/* a record, of which part was taken */
 	size_t staged_at, staged_len;
 	pthread_mutex_t send_lock;
+	atomic_ullong sealed;		/* records of TLS that were sent */
 	char subject[VAIO_RW_TEXT_LEN];	/* of the client's certificate */
 	char peer[64];
 	struct group *group;
@@ -68,6 +70,11 @@ struct session {
 	struct vaio_rw_checkpoint_result result;	/* of answered */
 };
 
+/* How long the keys of a connection are good for: records of TLS each way, and milliseconds. A variable for the tests. */
+extern struct key_limits {
+	uint64_t records, ms;
+} session_keys;
+
 void session_start(int fd, const char *peer);
 /* 0, or -1 when the connection is gone. Any thread. */
 int session_send(struct session *s, uint16_t type, const void *payload, size_t len);
@@ -77,6 +84,8 @@ void session_end(struct session *s, enum vaio_rw_end_code code, const char *text
 int tls_init(struct vr_err *e);
 /* Certificates, CA and CRL anew; what was there before stays when they are not right. */
 int tls_reload(struct vr_err *e);
+/* There are newer ones than those that @s began with: they may refuse who was welcome then. */
+bool tls_stale(const struct session *s);
 int tls_start(struct session *s, struct vr_err *e);
 
 /* --- places.c: how many connections there may be ------------------------------------- */

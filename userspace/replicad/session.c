@@ -17,10 +17,11 @@
 
 #include "replicad.h"
 
-#define CIPHER_LIMIT	(256ULL << 30)	/* bytes of a connection: below the limit of AES-GCM's records */
-#define AGE_LIMIT	(24 * 3600)
 #define MAX_WHOLE	1024U		/* bytes that go with their header */
 #define MAKING_S	15		/* less than an agent waits for WELCOME */
+
+/* 256 GiB of full ones, more than an agent sends. AES-GCM's limit is 2^24.5 of any size (RFC 8446, 5.5). */
+struct key_limits session_keys = { .records = (256ULL << 30) / KTLS_RECORD, .ms = 24 * 3600 * 1000 };
 
 uint64_t now_ms(void)
 {
@@ -45,6 +46,7 @@ static int send_all(struct session *s, const void *buf, size_t len)
 			return -1;	/* an agent that takes nothing for the send timeout is gone */
 		p += n;
 		len -= (size_t)n;
+		s->sealed++;
 	}
 	return 0;
 }
@@ -150,6 +152,8 @@ static int receive(struct session *s, void *buf, size_t len)
 
 		if (stopping)
 			session_end(s, VAIO_RW_END_DONE, "vaio-replicad stops");
+		else if (tls_stale(s))
+			session_end(s, VAIO_RW_END_RECONNECT, "certificates are read again");
 		if (s->end)
 			return -1;
 		n = read_some(s, p, len);
@@ -431,7 +435,7 @@ static void message(struct session *s, uint16_t type, const struct queued *q)
 /* Returns whether an END was sent. */
 static bool serve(struct session *s)
 {
-	uint64_t bytes = 0, since = now_ms();
+	uint64_t opened = 0, since = now_ms();
 	struct vr_generation newest = { .counter = 0 };
 	struct vr_hello *hello;
 	struct vr_err e = { "" };
@@ -463,7 +467,7 @@ static bool serve(struct session *s)
 	say(LOG_NOTICE, "group %s: %s (%s) connected%s", s->group->uuid, s->peer, s->subject,
 	    s->kernel_receives ? "; the kernel decrypts" : "");
 	while ((rc = receive_message(s, &type, &q, &e)) > 0) {
-		bytes += q->len;
+		opened += 1 + (sizeof(struct vaio_rw_msg) + q->len) / KTLS_RECORD;
 		if (type == VAIO_RW_END) {
 			queued_free(q);
 			return false;
@@ -474,7 +478,7 @@ static bool serve(struct session *s)
 			message(s, type, q);
 			queued_free(q);
 		}
-		if (bytes > CIPHER_LIMIT || now_ms() - since > AGE_LIMIT * 1000ULL)
+		if (opened > session_keys.records || s->sealed > session_keys.records || now_ms() - since > session_keys.ms)
 			session_end(s, VAIO_RW_END_RECONNECT, "time for new keys");
 	}
 	return false;

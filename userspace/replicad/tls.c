@@ -16,6 +16,7 @@ struct creds {
 };
 
 static struct creds *current;
+static atomic_uint reloads;
 static pthread_mutex_t creds_lock = PTHREAD_MUTEX_INITIALIZER;
 static gnutls_priority_t priority;
 
@@ -68,9 +69,15 @@ int tls_reload(struct vr_err *e)
 	pthread_mutex_lock(&creds_lock);
 	old = current;
 	current = c;
+	atomic_fetch_add(&reloads, 1);
 	pthread_mutex_unlock(&creds_lock);
 	put(old);
 	return 0;
+}
+
+bool tls_stale(const struct session *s)
+{
+	return s->reload != reloads;
 }
 
 int tls_init(struct vr_err *e)
@@ -125,6 +132,7 @@ int tls_start(struct session *s, struct vr_err *e)
 	pthread_mutex_lock(&creds_lock);
 	c = current;
 	atomic_fetch_add(&c->users, 1);
+	s->reload = reloads;
 	pthread_mutex_unlock(&creds_lock);
 	rc = gnutls_init(&s->tls, GNUTLS_SERVER | GNUTLS_NO_TICKETS | GNUTLS_NO_SIGNAL);
 	if (rc < 0) {
