@@ -21,6 +21,7 @@
 #define PATIENCE_NS	10000000000ULL	/* for a client to ask, and to take its answer */
 #define WAIT_MS		10000
 #define WAIT_MAX_MS	60000
+#define LEFT_MAX_S	(365 * 24 * 3600ULL)	/* of a resync that is told */
 
 static struct client {
 	int fd;			/* -1: free */
@@ -103,14 +104,22 @@ static json_t *ms_json(uint64_t ns)
 	return ns == NO_FIGURE ? json_null() : json_integer((json_int_t)(ns / 1000000));
 }
 
+/* Null: nobody knows. Who goes on so slowly does not get there. */
+static json_t *left_json(const struct figures *f)
+{
+	uint64_t seconds = f->resync_rate ? f->resync_left / f->resync_rate : UINT64_MAX;
+
+	return seconds > LEFT_MAX_S ? json_null() :
+	       json_integer((json_int_t)(seconds * 1000 + f->resync_left % f->resync_rate * 1000 / f->resync_rate));
+}
+
 static json_t *resync_json(const struct figures *f)
 {
 	if (!f->resync_kind || f->resync_kind > VAIO_RW_S_COMPARE)
 		return json_null();
 	return json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", kind_words[f->resync_kind], "total_bytes",
 			 (json_int_t)f->resync_total, "left_bytes", (json_int_t)f->resync_left, "rate",
-			 (json_int_t)f->resync_rate, "left_ms",
-			 f->resync_rate ? json_integer((json_int_t)(f->resync_left / f->resync_rate * 1000)) : json_null());
+			 (json_int_t)f->resync_rate, "left_ms", left_json(f));
 }
 
 static json_t *disks_json(const struct figures *f)
@@ -158,7 +167,7 @@ static json_t *child_json(const struct child *c)
 		"raw_bytes", (json_int_t)f->raw_bytes, "rate", (json_int_t)f->rate));
 	json_object_update_new(j, json_pack("{s:I, s:I, s:o, s:I, s:I, s:i, s:i, s:o}",
 		"durable_seq", (json_int_t)f->durable_seq, "complete_seq", (json_int_t)f->complete_seq,
-		"resync", resync_json(f), "gaps", (json_int_t)f->gaps, "connections", (json_int_t)f->connections,
+		"resync", c->pid ? resync_json(f) : json_null(), "gaps", (json_int_t)f->gaps, "connections", (json_int_t)f->connections,
 		"crashes", (int)c->crashes, "pid", (int)c->pid, "disks", disks_json(f)));
 	free(f);
 	return j;

@@ -22,6 +22,7 @@
 #define BACKOFF_MAX_MS	30000U
 #define STATUS_NS	(2 * SECOND)
 #define SAVE_NS		(30 * SECOND)
+#define STILL_NS	(10 * SECOND)	/* a resync without progress for so long has no rate */
 #define HELLO_NS	(20 * SECOND)	/* a replica may have to wait for an older connection of ours to end */
 #define STACK		(256U << 10)	/* of a thread: three times what the C library gives its resolver's first one */
 
@@ -128,7 +129,21 @@ static void count_backlog(struct worker *w)
 		w->backlog_bytes += w->ring.desc[n & (w->ring.bound.nr_desc - 1)].data_len;
 }
 
-static void count_resync(struct worker *w)
+/* Of the last seconds, @ns since the last look; 0: not known, or nothing gets there. */
+static void count_resync_rate(struct worker *w, uint64_t done, uint64_t ns)
+{
+	double rate = (double)done * 1e9 / (double)ns;
+
+	w->resync_still_ns = done ? 0 : w->resync_still_ns + ns;
+	if (w->resync_still_ns >= STILL_NS)
+		w->resync_rate = 0;
+	else if (w->resync_rate)
+		w->resync_rate = (uint64_t)((double)w->resync_rate * 7 / 8 + rate / 8);
+	else
+		w->resync_rate = (uint64_t)rate;
+}
+
+static void count_resync(struct worker *w, uint64_t ns)
 {
 	uint64_t left = 0, before = w->resync_left;
 
@@ -140,8 +155,7 @@ static void count_resync(struct worker *w)
 	w->resync_left = left;
 	if (!left || left > w->resync_total)
 		w->resync_total = left;
-	if (before > left)
-		w->resync_rate = w->resync_rate ? (w->resync_rate * 7 + (before - left)) / 8 : before - left;
+	count_resync_rate(w, before > left ? before - left : 0, ns);
 	if (!left)
 		w->resync_rate = 0;
 }
@@ -159,7 +173,7 @@ static void count(struct worker *w, uint64_t now)
 	w->rate_ns = now;
 	w->rate_sent = w->sent_bytes;
 	count_backlog(w);
-	count_resync(w);
+	count_resync(w, now - w->second_ns);
 	w->second_ns = now;
 }
 

@@ -69,7 +69,7 @@ struct worker {
 	/* figures */
 	uint64_t durable_seq, complete_seq;
 	uint64_t sent_bytes, acked_bytes, raw_bytes, written_bytes;
-	uint64_t resync_total, resync_left, resync_rate;
+	uint64_t resync_total, resync_left, resync_rate, resync_still_ns;
 	uint64_t rate, rate_sent, rate_ns;	/* of the last second, smoothed */
 	uint64_t rpo_ns, backlog_bytes;
 	uint64_t tokens, tokens_ns;		/* of the rate cap: bytes that may be sent */
