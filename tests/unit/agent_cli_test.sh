@@ -8,7 +8,8 @@ set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 agent=$top/build/san/bin/vaio-agent
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+notes_pid=
+trap 'kill $notes_pid 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 # shellcheck source=result.sh
 source "$top/tests/unit/result.sh"
@@ -49,6 +50,24 @@ config 1 "line 1: 'rate' is not 'word = value'" rate
 "$agent" --config none --check 2>err
 result $? 'a file may be missing' "$(<err)"
 
+# What systemd is told: all that comes to the socket goes to a file.
+socat -u UNIX-RECV:notify "OPEN:$work/notes,creat,append" &
+notes_pid=$!
+for ((i = 0; i < 200; i++)); do
+	[[ ! -S notify ]] || break
+	sleep 0.05
+done
+told() {	# NAME PATTERN: until it was told
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[[ $(<notes) != $2 ]] || break
+		sleep 0.05
+	done
+	[[ $(<notes) == $2 ]]
+	result $? "$1" "it was told: $(<notes)"
+}
+: >notes
+
 ask() { printf '%s\n' "$1" | timeout 20 socat -t 10 - UNIX:sock; }
 answers() {	# NAME REQUEST WORDS
 	local out
@@ -56,13 +75,9 @@ answers() {	# NAME REQUEST WORDS
 	[[ $out == *"$3"* ]]
 	result $? "$1" "$out"
 }
-"$agent" --config none --state state/deep --run run --socket sock 2>log &
+NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=60000000 "$agent" --config none --state state/deep --run run --socket sock --scan 100ms 2>log &
 pid=$!
-# Its socket is there before anybody listens to it.
-for ((i = 0; i < 200; i++)); do
-	! ask '{"do": "status"}' >out 2>&1 || break
-	sleep 0.05
-done
+told 'systemd is told that it is ready' 'READY=1*'
 answers 'it answers without a kernel module' '{"do": "status"}' '{"ok":true,"groups":[]}'
 answers 'a group that is not there' '{"do": "status", "group": "x"}' "there is no group 'x' with a target"
 answers 'an unknown request' '{"do": "dance"}' "'do': 'dance' is not one of status, checkpoint"
@@ -70,12 +85,22 @@ answers 'no JSON' 'hello' 'no object of JSON'
 answers 'a checkpoint without a group' '{"do": "checkpoint"}' "'group' is missing"
 answers 'a long request' "$(head -c 5000 /dev/zero | tr '\0' x)" 'at most 4096 bytes'
 refuse 1 'another vaio-agent runs with this state' --config none --state state/deep --run run --socket sock2
+told 'and then that it lives' 'READY=1WATCHDOG=1WATCHDOG=1*'
+export NOTIFY_SOCKET=$work/notify
+before=$(grep -o READY notes | wc -l)
 refuse 1 'another vaio-agent listens there' --config none --state state2 --run run --socket sock
+unset NOTIFY_SOCKET
+# what it had said would come before this
+printf MARK | socat -u - UNIX-SENDTO:notify
+told 'systemd hears nothing of one that cannot begin' '*MARK*'
+[[ $(grep -o READY notes | wc -l) == "$before" ]]
+result $? 'not that it is ready' "$(<notes)"
 kill -HUP $pid
 answers 'it lives on after SIGHUP' '{"do": "status"}' '"ok":true'
 kill $pid
 wait $pid
 result $? 'it ends when it is told' "$(<log)"
+told 'systemd is told of that' '*STOPPING=1'
 [[ ! -e sock ]]
 result $? 'its socket is gone' "$(ls)"
 echo "1..$count"

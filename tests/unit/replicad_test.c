@@ -297,6 +297,45 @@ static void test_clients(void **state)
 
 /* --- TLS -------------------------------------------------------------------------------------- */
 
+/* What systemd is told next; "" when it has been told nothing. */
+static const char *told(int fd)
+{
+	static char text[256];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	text[n > 0 ? n : 0] = 0;
+	return text;
+}
+
+/* Ready is who listens; who cannot does not say so. */
+static void test_notify(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char taken[32];
+
+	(void)state;
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", in_scratch("notify"));
+	assert_int_equal(bind(fd, (void *)&addr, sizeof(addr)), 0);
+	/* the port is another one's: it ends */
+	snprintf(taken, sizeof(taken), "127.0.0.1:%d", port);
+	setenv("NOTIFY_SOCKET", addr.sun_path, 1);
+	assert_true(sh("mkdir other && ! %s --store other --listen %s --pki pki --socket othersock --reserve 1MiB 2>why && "
+		       "grep -q 'Address already in use' why", program, taken));
+	assert_string_equal(told(fd), "");
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	start_daemon();
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(poll(&p, 1, 60000), 1);
+	assert_string_equal(told(fd), "READY=1");
+	assert_string_equal(told(fd), "");
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	assert_string_equal(told(fd), "STOPPING=1");
+	start_daemon();
+	close(fd);
+}
+
 /* Sends ten records more, and waits until they are durable. */
 static void send_more(struct agent *a, struct model *m)
 {
@@ -846,6 +885,7 @@ int main(void)
 		cmocka_unit_test(test_upkeep_fails),
 		cmocka_unit_test(test_store_is_there),
 		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_new_keys),
 	};
 	const char *text = getenv("VAIO_SEED");
