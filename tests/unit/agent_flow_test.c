@@ -95,10 +95,30 @@ static void test_certificates(void **state)
 	start_replicad();
 	run_guest(20);
 	settle();
-	/* another one, whose name the replica does not know */
+	/* another one, whose name the replica does not know; first by a process that still waits for the ring */
+	assert_int_equal(end_worker(SIGTERM), 0);
+	assert_true(sh("cp kept.pem pki/vaio/clientcert.pem"));
+	lock();
+	k->bound = true;
+	unlock();
+	start_worker();
+	pid = worker_pid;
+	for (int i = 0; i < 60000 && !strstr(shared->figures.error, "another process has the ring"); i++)
+		usleep(1000);
+	assert_non_null(strstr(shared->figures.error, "another process has the ring"));
 	assert_true(sh("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out csr -subj /CN=other && "
-		       "openssl x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out pki/vaio/clientcert.pem && "
-		       "cp pki/vaio/private/clientkey.pem kept.key && cp other.key pki/vaio/private/clientkey.pem"));
+		       "openssl x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out other.pem && "
+		       "cp other.pem pki/vaio/clientcert.pem && cp pki/vaio/private/clientkey.pem kept.key && cp other.key pki/vaio/private/clientkey.pem"));
+	reload(pid, begun);
+	lock();
+	k->bound = false;
+	unlock();
+	until_state(W_REFUSED, "'CN=other' may not write");
+	assert_true(sh("cp kept.pem pki/vaio/clientcert.pem && cp kept.key pki/vaio/private/clientkey.pem"));
+	kill(pid, SIGHUP);
+	until_state(W_REPLICATING, "");
+	/* and by one that has a connection */
+	assert_true(sh("cp other.pem pki/vaio/clientcert.pem && cp other.key pki/vaio/private/clientkey.pem"));
 	reload(pid, begun);
 	until_state(W_REFUSED, "'CN=other' may not write");
 	assert_true(sh("cp kept.pem pki/vaio/clientcert.pem && cp kept.key pki/vaio/private/clientkey.pem"));

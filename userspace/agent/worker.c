@@ -287,6 +287,17 @@ static void arm(struct worker *w, enum op op, int signals)
 	sqe->user_data = op;
 }
 
+/* False: they are not right, and nothing changed. */
+static bool read_certificates(struct worker *w)
+{
+	struct vr_err e;
+
+	if (!link_credentials(&w->link, w->config->pki, &e))
+		return true;
+	say(LOG_ERR, "group %s: %s: the certificates that were there before stay", w->name, e.text);
+	return false;
+}
+
 static void on_signal(struct worker *w)
 {
 	struct vr_err e = { "certificates are read again" };
@@ -298,10 +309,8 @@ static void on_signal(struct worker *w)
 	w->refused = false;
 	w->failures = 0;
 	w->retry_ns = 0;
-	if (link_credentials(&w->link, w->config->pki, &e)) {
-		say(LOG_ERR, "group %s: %s: the certificates that were there before stay", w->name, e.text);
+	if (!read_certificates(w))
 		return;
-	}
 	worker_end(w, VAIO_RW_END_RECONNECT, e.text);
 	drop(w, -ECONNRESET, &e);
 }
@@ -536,10 +545,14 @@ static int take_ring(struct worker *w, int signals, struct vr_err *e)
 		snprintf(w->shared->figures.error, sizeof(w->shared->figures.error), "another process has the ring");
 		atomic_fetch_add(&w->shared->turn, 1);
 		usleep(50000);
-		if (read(signals, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGHUP) {
+		if (read(signals, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGHUP) {
 			w->exit = EXIT_STOPPED;
 			return 0;
 		}
+		if (read_certificates(w))
+			say(LOG_NOTICE, "group %s: certificates are read again", w->name);
 	}
 }
 
