@@ -413,7 +413,7 @@ static void says(const char *words)
 /* A figure of the group, of status and of top. */
 static void figure_is(const char *key, int64_t wanted)
 {
-	static const char *const commands[] = { "replica status g --json", "top --once --json" };
+	static const char *const commands[] = { "replica status g --json", "top --once --interval 10ms --json" };
 
 	for (int i = 0; i < 2; i++) {
 		json_t *j, *g, *v;
@@ -474,7 +474,7 @@ static void test_told(void **state)
 	says("-, worst -");
 	ctl("replica list");
 	says("g                    source   starting           2        -        -");
-	ctl("top --once");
+	ctl("top --once --interval 10ms");
 	says("g                    source   starting           2        -        -");
 	/* another one was started, and has said nothing yet */
 	child->pid = getpid();
