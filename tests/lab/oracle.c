@@ -8,7 +8,8 @@
  * Checked for each point: of every stream, the writes that it contains are the first ones, without a hole and as they
  * were made (each point is one record more than the one before, so each record is looked at once). Where
  * points begin again after a gap, and at the end: no sector holds an older write of a stream than another sector of the point
- * proves to be there. --ledger: each operation that was acknowledged is in the newest point (sync mode). --points: so many random
+ * proves to be there. --ledger: each operation that was acknowledged is in the newest point (sync mode); with --session those of the newest
+ * session, which began when the group was replicated. --points: so many random
  * points are read through the store's index and compared with the replay; --sums: for each of them a line "point SEQ SUM SUM"
  * follows, with the MD5 of the disks. --session: the stamper began anew, each time with the next multiple of N (--from), where
  * its host was killed. What is wrong is a line "BAD ..." and exit status 1.
@@ -53,7 +54,7 @@ static struct stream {
 	uint32_t *last[ORACLE_DISKS];
 } streams[ORACLE_STREAMS];
 
-static struct { uint64_t records, writes, points, stretches, contents; } count;
+static struct { uint64_t records, writes, points, stretches, contents, acknowledged; } count;
 static struct point {
 	uint64_t seq;
 	uint8_t sums[ORACLE_DISKS][16];
@@ -101,8 +102,10 @@ static void see(struct stream *s, uint64_t number)
 {
 	if ((number - 1) / session >= MAX_SESSIONS)
 		bad("operation %" PRIu64 " is of session %" PRIu64, number, (number - 1) / session);
-	s->seen = number;
-	s->end[(number - 1) / session] = number;
+	if (number > s->seen)
+		s->seen = number;
+	if (number > s->end[(number - 1) / session])
+		s->end[(number - 1) / session] = number;
 }
 
 /* Is it the last one of its session, which may be there in part? */
@@ -196,7 +199,7 @@ static void check_content(uint64_t seq)
 	count.contents++;
 	for (unsigned int d = 0; d < ORACLE_DISKS; d++)
 		for (uint64_t n = 0; n < disk_bytes / SECTOR; n++)
-			if (read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp) && stamp.number > streams[stamp.stream].seen)
+			if (read_stamp(image[d] + n * SECTOR, d, n, seq, &stamp))
 				see(&streams[stamp.stream], stamp.number);
 	for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
 		advance_content(&streams[i], streams[i].seen);
@@ -350,6 +353,7 @@ static void check_ledger(const char *path)
 {
 	struct ledger l;
 	int fd = open(path, O_RDONLY);
+	uint64_t acknowledged = 0;
 	unsigned int followed = 0;
 
 	if (fd < 0 || read(fd, &l, sizeof(l)) != sizeof(l))
@@ -357,25 +361,31 @@ static void check_ledger(const char *path)
 	if (history.now.stretch)
 		bad("the newest record is no point");
 	for (unsigned int i = 0; i < ORACLE_STREAMS; i++) {
+		uint64_t last = 0, begin = l.acked[i] ? (l.acked[i] - 1) / session * session : 0;
 		struct op_source s;
-		uint64_t last = 0;
 
-		/* It has written nothing since points began: what it wrote before may be overwritten by now. */
-		if (!streams[i].follows)
+		/*
+		 * It has written nothing since points began: what it wrote before may be overwritten by now. A session
+		 * begins when there are points.
+		 */
+		if (session == UINT32_MAX && !streams[i].follows)
 			continue;
 		followed++;
 		op_begin(&s, seed, i, span, max);
 		while (s.number < l.acked[i]) {
 			struct op o = op_next(&s);
 
-			if (o.kind == OP_WRITE)
+			if (o.kind == OP_WRITE && o.number > begin)
 				last = o.number;
 		}
-		if (streams[i].seen < last || (streams[i].seen == last && streams[i].done < streams[i].now.len))
+		acknowledged += l.acked[i] - begin;
+		if (streams[i].seen < last || (streams[i].follows && streams[i].seen == last &&
+					       streams[i].done < streams[i].now.len))
 			bad("stream %u: operation %" PRIu64 " was acknowledged, the replica has %" PRIu64, i, last, streams[i].seen);
 	}
-	if (!followed)
-		bad("no stream has written since points began");
+	if (!followed || !acknowledged)
+		bad("nothing was acknowledged since points began");
+	count.acknowledged = acknowledged;
 }
 
 static int compare_points(const void *a, const void *b)
@@ -463,8 +473,8 @@ int main(int argc, char **argv)
 	if (ledger)
 		check_ledger(ledger);
 	printf("records %" PRIu64 " points %" PRIu64 " writes %" PRIu64 " stretches %" PRIu64 " contents %" PRIu64 " first %" PRIu64
-	       " last %" PRIu64 "\n", count.records, count.points, count.writes, count.stretches, count.contents, first_point,
-	       history.now.last_seq);
+	       " last %" PRIu64 " acknowledged %" PRIu64 "\n", count.records, count.points, count.writes, count.stretches, count.contents,
+	       first_point, history.now.last_seq, count.acknowledged);
 	if (sums)
 		print_points();
 	return 0;

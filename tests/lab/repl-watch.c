@@ -10,6 +10,9 @@
  *   repl-watch agent SOCKET NAME VALUE SECONDS   waits until it is (a part of) that
  *   repl-watch allow LEDGER N                    the stamper may begin N operations from now on
  *   repl-watch write LEDGER N OF SECONDS         likewise, OF; waits until N have begun
+ *   repl-watch halt LEDGER                       no more begin; prints how many streams have one under way
+ *   repl-watch begun LEDGER N SECONDS            waits until N have begun
+ *   repl-watch busy LEDGER                       prints how many streams have an operation under way
  *   repl-watch idle LEDGER SECONDS               waits until all that it may is done
  *   repl-watch equal STORE DEVICE...             disk by disk, the newest point holds what the device does
  *   repl-watch shutdown FOLDER                   nothing is written to this filesystem from now on (ext4)
@@ -61,7 +64,7 @@ static void no(const char *fmt, ...)
 __attribute__((noreturn))
 static void usage(void)
 {
-	fprintf(stderr, "repl-watch: get, until, ask, agent, allow, write, idle, equal, shutdown: see repl-watch.c\n");
+	fprintf(stderr, "repl-watch: get, until, ask, agent, allow, write, halt, begun, busy, idle, equal, shutdown: see repl-watch.c\n");
 	exit(2);
 }
 
@@ -258,6 +261,15 @@ static uint32_t begun(const struct ledger *l)
 	return wanted < allowed ? wanted : allowed;
 }
 
+static unsigned int busy(const struct ledger *l)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ORACLE_STREAMS; i++)
+		n += __atomic_load_n(&l->begun[i], __ATOMIC_SEQ_CST) != __atomic_load_n(&l->acked[i], __ATOMIC_SEQ_CST);
+	return n;
+}
+
 /* Returns how many had begun before. */
 static uint32_t allow(struct ledger *l, const char *n)
 {
@@ -369,9 +381,17 @@ int main(int argc, char **argv)
 		agent(n, words);
 	} else if (!strcmp(what, "allow") && n == 2) {
 		allow(open_ledger(words[0]), words[1]);
+	} else if (!strcmp(what, "halt") && n == 1) {
+		l = open_ledger(words[0]);
+		allow(l, "0");
+		printf("%u\n", busy(l));
 	} else if (!strcmp(what, "write") && n == 4) {
 		l = open_ledger(words[0]);
 		await_begun(l, allow(l, words[2]), (uint32_t)strtoul(words[1], NULL, 10), deadline(words[3]));
+	} else if (!strcmp(what, "begun") && n == 3) {
+		await_begun(open_ledger(words[0]), 0, (uint32_t)strtoul(words[1], NULL, 10), deadline(words[2]));
+	} else if (!strcmp(what, "busy") && n == 1) {
+		printf("%u\n", busy(open_ledger(words[0])));
 	} else if (!strcmp(what, "idle") && n == 2) {
 		await_idle(open_ledger(words[0]), deadline(words[1]));
 	} else if (!strcmp(what, "equal") && n > 1) {

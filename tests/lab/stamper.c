@@ -2,13 +2,14 @@
 /*
  * Streams of stamped writes, discards and flushes over two disks (oracle.h).
  *
- *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--pause US] [--span BYTES] [--from N]
- *           [--allow N] DEV DEV
+ *   stamper --seed N --ledger FILE [--streams N] [--max BYTES] [--span BYTES] [--from N] [--allow N]
+ *           DEV DEV
  *
  * --span: within so many bytes of each disk; --from: begins after operation N. --allow: so many operations of all
  * streams; then it waits until repl-watch allows more.
  * Runs until it is told to stop; each stream then ends its operation. The ledger says which operations
- * were begun and which acknowledged, at any moment.
+ * were begun and which acknowledged, at any moment. It may be memory that the machine shares with its host (a PCI resource):
+ * then it outlives the machine, and says what the machine knew at its last instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,7 +33,7 @@ static int devs[ORACLE_DISKS];
 static uint64_t bytes[ORACLE_DISKS];
 static unsigned long seed, from;
 static uint64_t span;
-static unsigned int streams = ORACLE_STREAMS, max = 1 << 20, pause_us;
+static unsigned int streams = ORACLE_STREAMS, max = 1 << 20;
 static uint32_t allow = UINT32_MAX;
 static struct ledger *ledger;
 static volatile sig_atomic_t stop;
@@ -98,8 +100,6 @@ static void *run(void *arg)
 			exit(1);
 		}
 		__atomic_store_n(&ledger->acked[stream], o.number, __ATOMIC_SEQ_CST);
-		if (pause_us)
-			usleep(pause_us);
 	}
 	free(buf);
 	return NULL;
@@ -109,20 +109,20 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seed", 1, NULL, 'r' }, { "ledger", 1, NULL, 'l' }, { "streams", 1, NULL, 's' }, { "max", 1, NULL, 'm' },
-		{ "pause", 1, NULL, 'p' }, { "span", 1, NULL, 'b' }, { "from", 1, NULL, 'f' },
+		{ "span", 1, NULL, 'b' }, { "from", 1, NULL, 'f' },
 		{ "allow", 1, NULL, 'a' }, { NULL, 0, NULL, 0 },
 	};
 	struct sigaction sa = { .sa_handler = on_signal };
 	pthread_t thread[ORACLE_STREAMS];
+	struct stat st;
 	int c, fd = -1;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'r': seed = strtoul(optarg, NULL, 10); break;
-		case 'l': fd = open(optarg, O_RDWR | O_CREAT | O_TRUNC, 0600); break;
+		case 'l': fd = open(optarg, O_RDWR | O_CREAT, 0600); break;
 		case 's': streams = (unsigned int)atoi(optarg); break;
 		case 'm': max = (unsigned int)atoi(optarg); break;
-		case 'p': pause_us = (unsigned int)atoi(optarg); break;
 		case 'b': span = strtoul(optarg, NULL, 10); break;
 		case 'f': from = strtoul(optarg, NULL, 10); break;
 		case 'a': allow = (uint32_t)strtoul(optarg, NULL, 10); break;
@@ -140,10 +140,13 @@ int main(int argc, char **argv)
 	}
 	if (!span)
 		span = bytes[0];
-	ledger = ftruncate(fd, sizeof(*ledger)) ? MAP_FAILED :
-		 mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* A resource has its size. */
+	if (fstat(fd, &st) || (st.st_size < (off_t)sizeof(*ledger) && ftruncate(fd, sizeof(*ledger))))
+		return 3;
+	ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ledger == MAP_FAILED)
 		return 3;
+	memset(ledger, 0, sizeof(*ledger));
 	ledger->allowed = allow;
 	ledger->streams = streams;
 	sigaction(SIGTERM, &sa, NULL);

@@ -244,12 +244,12 @@ static void test_not_acknowledged(void **state)
 	oracle(with_ledger(), "was acknowledged");
 }
 
-/* A gap, in which the source goes on alone, and what is then sent again, but for @hole of disk 0. */
-static void gap(uint64_t hole)
+/* A gap, in which the source goes on alone, with so many operations, and what is then sent again, but for @hole of disk 0. */
+static void gap(unsigned int alone, uint64_t hole)
 {
 	struct vaio_rw_gap g = { .reason = htole32(VAIO_RW_GAP_LINK) };
 
-	for (unsigned int i = 0; i < 300; i++)
+	for (unsigned int i = 0; i < alone; i++)
 		operate(i % STREAMS, NOT_SENT);
 	control(VAIO_RW_R_GAP, VAIO_RW_NO_MEMBER, &g, sizeof(g));
 	resync_begin(VAIO_RW_S_BITMAP);
@@ -263,7 +263,7 @@ static void gap(uint64_t hole)
 static void test_gap(void **state)
 {
 	(void)state;
-	gap(DISK_BYTES);
+	gap(300, DISK_BYTES);
 	work(200);
 	oracle(with_ledger(), "records");
 }
@@ -271,12 +271,12 @@ static void test_gap(void **state)
 static void test_not_resynced(void **state)
 {
 	(void)state;
-	gap(4 * MAX);
+	gap(300, 4 * MAX);
 	oracle("", "holds");
 }
 
 /* The host is killed: its streams go on with the next session's numbers, an operation that was begun is there in part. */
-static void killed(uint64_t hole)
+static void killed(void)
 {
 	struct op o;
 
@@ -288,22 +288,61 @@ static void killed(uint64_t hole)
 	for (unsigned int i = 0; i < STREAMS; i++)
 		while (source[i].number < 1000)
 			op_next(&source[i]);
-	gap(hole);
-	work(200);
 }
 
 static void test_sessions(void **state)
 {
 	(void)state;
-	killed(DISK_BYTES);
+	killed();
+	gap(300, DISK_BYTES);
+	work(200);
 	oracle("--session 1000", "records");
 }
 
 static void test_sessions_lost(void **state)
 {
 	(void)state;
-	killed(4 * MAX);
+	killed();
+	gap(300, 4 * MAX);
+	work(200);
 	oracle("--session 1000", "holds");
+}
+
+/* Writes of the new session come before what was under way in the one before it. */
+static void test_sessions_resync(void **state)
+{
+	(void)state;
+	killed();
+	gap(0, DISK_BYTES);
+	oracle("--session 1000", "records");
+}
+
+static const char *session_with_ledger(void)
+{
+	static char option[128];
+
+	snprintf(option, sizeof(option), "--session 1000 %s", with_ledger());
+	return option;
+}
+
+static void test_sessions_acknowledged(void **state)
+{
+	(void)state;
+	killed();
+	gap(300, DISK_BYTES);
+	work(200);
+	oracle(session_with_ledger(), "records");
+}
+
+/* Nothing came of a stream since there are points. */
+static void test_sessions_not_acknowledged(void **state)
+{
+	(void)state;
+	killed();
+	gap(300, DISK_BYTES);
+	next_write(1, SENT);
+	next_write(3, NOT_SENT);
+	oracle(session_with_ledger(), "stream 3");
 }
 
 int main(void)
@@ -318,6 +357,9 @@ int main(void)
 		cmocka_unit_test_setup(test_not_resynced, begin),
 		cmocka_unit_test_setup(test_sessions, begin),
 		cmocka_unit_test_setup(test_sessions_lost, begin),
+		cmocka_unit_test_setup(test_sessions_resync, begin),
+		cmocka_unit_test_setup(test_sessions_acknowledged, begin),
+		cmocka_unit_test_setup(test_sessions_not_acknowledged, begin),
 	};
 
 	gcry_check_version(NULL);
