@@ -46,7 +46,6 @@ check check-full: setup all-modules userspace
 	@tests/run -j2 $(if $(filter check-full,$@),--full)
 
 demo:
-	@tools/setup --demo
 	@tools/demo $(if $(STAGE),--stage $(STAGE))
 
 bench: setup

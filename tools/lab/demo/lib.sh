@@ -6,7 +6,24 @@
 proved=()
 
 title() { printf '\n== %s\n' "$*"; }
-show() { printf '   $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/   /'; return "${PIPESTATUS[0]}"; }
+# The command as one would type it.
+typed() {
+	local word line='   $'
+	for word; do
+		[[ $word != *[' $*?']* ]] || word="'$word'"
+		line+=" $word"
+	done
+	printf '%s\n' "$line"
+}
+show() { typed "$@"; "$@" 2>&1 | sed 's/^/   /'; return "${PIPESTATUS[0]}"; }
+# brief N COMMAND...: the same, with the first N lines of its output at most.
+brief() {
+	local most=$1
+	shift
+	typed "$@"
+	"$@" 2>&1 | awk -v most="$most" 'NR <= most { print "   " $0; fflush() }'
+	return "${PIPESTATUS[0]}"
+}
 fail() { printf '\ndemo: FAILED: %s\n' "$*"; exit 1; }
 # A claim is written down only after what proves it has been seen.
 prove() { proved+=("$1"); printf '   proved: %s\n' "$1"; }
@@ -35,6 +52,33 @@ serve_disk() { # DISK PID-FILE SOCKET
 
 # --- outside ----------------------------------------------------------------------------
 
+# patiently WHAT COMMAND...: runs it, and says every ten seconds that it still does.
+patiently() {
+	local what=$1 start=$SECONDS ticker never
+	shift
+	lab_say "$what"
+	exec {never}<> <(:)
+	# Nothing is ever read there: a sleep that leaves no process behind.
+	while ! read -rt 10 -u "$never"; do lab_say "$what: $((SECONDS - start)) s"; done &
+	ticker=$!
+	daemons=("$ticker")
+	"$@"
+	kill "$ticker"
+	daemons=()
+	wait "$ticker" 2>/dev/null || true
+	exec {never}>&-
+}
+
+# An export's nbdkit is in the background on its own: nobody's child.
+stop_exports() {
+	local file pid
+	for file in "$work"/run/*.pid; do
+		pid=$(cat "$file" 2>/dev/null) && [[ $(readlink "/proc/$pid/exe") == *nbdkit* ]] || continue
+		kill "$pid" 2>/dev/null || true
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	done
+}
+
 # start_host COMMAND...: boots a host in the lab, in the background, with two
 # virtio ports for a guest's disk and console. Sets $lab.
 start_host() {
@@ -55,18 +99,47 @@ start_host() {
 	done
 }
 
-# start_guest DISK-SOCKET CONSOLE WORD...: boots a guest on a disk that is served
-# over NBD; the words reach its init. Blocks of 4096 bytes: those of the
-# encryption's sectors. Sets $guest.
+# start_guest DISK-SOCKET CONSOLE DEVICE-OPTION ARGUMENT...: starts a guest's QEMU on a
+# disk that is served over NBD. With no more arguments it boots from that disk: QEMU gets
+# no kernel. Sets $guest.
 start_guest() {
-	local disk=$1 console=$2
-	shift 2
+	local disk=$1 console=$2 device=$3
+	shift 3
 	setpriv --pdeathsig KILL timeout --kill-after=5 1800 setpriv --pdeathsig KILL \
 		qemu-system-x86_64 -nodefaults -no-user-config -display none -machine q35 -cpu max \
-		-accel "$accel" -m 256 -kernel "$VAIO_CACHE/kernels/$kernel/vmlinuz" -initrd build/demo/guest.img \
-		-append "console=ttyS0 loglevel=1 panic=-1 MARKER=VAIO-DEMO-PLAINTEXT $*" \
-		-chardev "$console,id=console" -serial chardev:console \
+		-accel "$accel" -m 256 "$@" -chardev "$console,id=console" -serial chardev:console \
 		-blockdev "driver=nbd,node-name=disk,server.type=unix,server.path=$disk" \
-		-device virtio-blk-pci,drive=disk,logical_block_size=4096,physical_block_size=4096 </dev/null &
+		-device "virtio-blk-pci,drive=disk,$device" </dev/null &
 	guest=$!
+}
+
+# follow FILE TEXT PID PREFIX WHAT: shows the lines that come in FILE, up to the one with
+# TEXT; false when the process that writes them ends before. Lines like $dull are left
+# out; when nothing is shown for ten seconds it says what it waits for.
+declare -A shown=()
+dull=''
+follow() {
+	local file=$1 text=$2 pid=$3 prefix=$4 what=$5 lines line alive start=$SECONDS last=$SECONDS
+	while :; do
+		alive=1
+		kill -0 "$pid" 2>/dev/null || alive=''
+		mapfile -s "${shown[$file]:-0}" lines <"$file"
+		for line in "${lines[@]}"; do
+			# Of the last one the end may not be there yet.
+			[[ $line == *$'\n' || -z $alive ]] || break
+			line=${line%$'\n'}
+			shown[$file]=$((${shown[$file]:-0} + 1))
+			if [[ -z $dull || ! $line =~ $dull ]]; then
+				printf '%s%s\n' "$prefix" "$line"
+				last=$SECONDS
+			fi
+			[[ $line != *"$text"* ]] || return 0
+		done
+		[[ -n $alive ]] || return 1
+		if ((SECONDS - last >= 10)); then
+			printf '   ... %s: %d s\n' "$what" $((SECONDS - start))
+			last=$SECONDS
+		fi
+		sleep 0.1
+	done
 }

@@ -10,10 +10,15 @@ stage_stack() {
 	local status=0
 	host_options=()
 	lab_say "booting the host"
-	start_host "$LAB_DIR/demo/stack-host"
+	start_host "$LAB_DIR/demo/stack-host" >"$work/stack.log"
 	# It waits for the NBD server's greeting, so the guest starts when the host has
 	# attached the disk.
-	start_guest "$work/disk" "socket,path=$work/console" DEMO=verify
+	# Blocks of 4096 bytes: those of the encryption's sectors.
+	start_guest "$work/disk" "socket,path=$work/console" logical_block_size=4096,physical_block_size=4096 \
+		-kernel "$VAIO_CACHE/kernels/$kernel/vmlinuz" -initrd build/demo/initrd.img \
+		-append "console=ttyS0 loglevel=1 panic=-1 MARKER=VAIO-DEMO-PLAINTEXT DEMO=verify"
+	# No line has a newline in it: all of them are shown.
+	follow "$work/stack.log" $'\n' "$lab" '' 'the host and its guest run' || true
 	wait "$lab" || status=$?
 	lab=''
 	return "$status"
