@@ -318,6 +318,7 @@ is 'an agent that is killed then goes on' $? 0
 agent_kill
 agent_start --pki "$WORK/pki/stranger"
 check "a stranger's certificate is refused" wait_for 60 eval "agent_says error | grep -Eq 'TLS|closed|reset'"
+check 'because its CA is another one, so that it shows none' wait_for 60 grep -q 'TLS: Certificate is required' "$WORK/replicad"
 is 'nothing of it is replicated' "$(agent_says connected)" false
 agent_kill
 agent_start

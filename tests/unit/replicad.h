@@ -117,9 +117,13 @@ struct agent {
 	} in;
 };
 
-/* Connects as @who ("a", "b", "stranger"); false when TLS is refused. */
+/*
+ * Connects as @who ("a", "b", "stranger"); false when TLS is refused. A "!" before it: its certificate is shown also to a daemon that
+ * says that it wants none of its CA.
+ */
 static bool agent_connect(struct agent *a, const char *who)
 {
+	bool force = *who == '!';
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	static const gnutls_datum_t alpn = { (unsigned char *)VAIO_RW_ALPN, sizeof(VAIO_RW_ALPN) - 1 };
 	struct timeval patience = { .tv_sec = 60 };
@@ -127,6 +131,7 @@ static bool agent_connect(struct agent *a, const char *who)
 	int rc;
 
 	memset(a, 0, sizeof(*a));
+	who += force;
 	snprintf(cert, sizeof(cert), "%s/%s.pem", scratch, who);
 	snprintf(key, sizeof(key), "%s/%s.key", scratch, who);
 	inet_pton(AF_INET, "127.0.0.1", &addr.sin_addr);
@@ -136,7 +141,7 @@ static bool agent_connect(struct agent *a, const char *who)
 	gnutls_certificate_allocate_credentials(&a->creds);
 	assert_true(gnutls_certificate_set_x509_trust_file(a->creds, in_scratch("pki/CA/cacert.pem"), GNUTLS_X509_FMT_PEM) > 0);
 	assert_int_equal(gnutls_certificate_set_x509_key_file(a->creds, cert, key, GNUTLS_X509_FMT_PEM), 0);
-	gnutls_init(&a->tls, GNUTLS_CLIENT);
+	gnutls_init(&a->tls, GNUTLS_CLIENT | (force ? GNUTLS_FORCE_CLIENT_CERT : 0));
 	gnutls_priority_set_direct(a->tls, "NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL);
 	gnutls_credentials_set(a->tls, GNUTLS_CRD_CERTIFICATE, a->creds);
 	gnutls_alpn_set_protocols(a->tls, &alpn, 1, 0);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaio-replicad with an agent that the test plays: TLS, resumption, refusals, full stores. */
+#include <sched.h>
+#include <sys/mount.h>
+
 #include "replicad.h"
 #include "revoke.h"
 
@@ -82,27 +85,59 @@ static void test_stream_and_kills(void **state)
 	model_free(&m);
 }
 
+/* Until the daemon has said it. */
+static void wait_log(const char *text)
+{
+	time_t patience = time(NULL) + 120;
+	char pattern[256];
+
+	snprintf(pattern, sizeof(pattern), "grep -qF '%s' log", text);
+	while (!sh("%s", pattern))
+		if (time(NULL) > patience)
+			fail_msg("the log does not say: %s", text);
+}
+
 static void test_refusals(void **state)
 {
 	struct greeting g = { .group = 0x21, .host = 1, .ring = 1, .generation = 1, .connection = 5, .next_seq = 1000 }, bad;
 	struct agent *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
 	struct model m;
+	bool same = false;
 	size_t len;
 	const void *batch;
 	char *copy;
 
 	(void)state;
 	make_group(a, &m, 0x21, 5);
-	/* strangers: the handshake, or the first read after it, fails */
-	if (agent_connect(b, "stranger")) {
-		struct vaio_rw_ping ping = { 0 };
+	batch = model_batch(&m, 5, &len);
+	copy = malloc(len);
+	memcpy(copy, batch, len);
+	/* strangers: the handshake, or the first read after it, fails; the certificate is that of the source but for who signed it */
+	for (int i = 0; i < 2; i++) {
+		if (agent_connect(b, i ? "!stranger" : "stranger")) {
+			struct vaio_rw_ping ping = { 0 };
 
-		agent_send(b, VAIO_RW_PING, &ping, sizeof(ping));
-		assert_int_equal(agent_receive(b), 0);
+			agent_send(b, VAIO_RW_PING, &ping, sizeof(ping));
+			assert_int_equal(agent_receive(b), 0);
+		}
+		agent_close(b);
+		wait_log(i ? "certificate: The certificate is NOT trusted. The certificate issuer is unknown." :
+			 "TLS: Certificate is required.");
 	}
-	agent_close(b);
-	/* a known source, another's group */
-	refused("b", &g, VAIO_RW_END_IDENTITY, "may not write");
+	/* a known source, another's group, with a batch that would be right: not a byte of it changes, once upkeep has nothing to do */
+	for (int i = 0; !same; i++) {
+		assert_true(i < 60);
+		assert_true(sh("rm -rf before && cp -a store/21* before"));
+		refused("b", &g, VAIO_RW_END_IDENTITY, "'CN=host-b,O=test' may not write this group");
+		assert_true(agent_connect(b, "b"));
+		hello(b, &g);
+		agent_send(b, VAIO_RW_BATCH, copy, len);
+		/* the connection may be gone before that is heard */
+		if (agent_receive(b))
+			assert_int_equal(le32toh(b->in.end.code), VAIO_RW_END_IDENTITY);
+		agent_close(b);
+		same = sh("diff -r before store/21*");
+	}
 	/* another host, another ring */
 	bad = g;
 	bad.host = bad.ring = 9;
@@ -114,14 +149,11 @@ static void test_refusals(void **state)
 	/* a newer one takes over */
 	g.connection = 6;
 	agent_start(b, &g);
-	assert_int_equal(b->durable, model_last(&m));
+	assert_int_equal(b->durable, a->durable);
 	agent_ended(a);
 	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_REPLACED);
 	agent_close(a);
 	/* a batch that breaks a rule ends the connection, and nothing of it is kept */
-	batch = model_batch(&m, 5, &len);
-	copy = malloc(len);
-	memcpy(copy, batch, len);
 	copy[len / 2] ^= 1;
 	assert_true(agent_send(b, VAIO_RW_BATCH, copy, len));
 	agent_ended(b);
@@ -140,7 +172,7 @@ static void test_refusals(void **state)
 	/* it was told of more than is there: compare, and nothing but a GAP */
 	g.connection = 9;
 	g.acked = model_last(&m);
-	memcpy(copy, batch, len);
+	copy[len / 2] ^= 1;
 	agent_start(a, &g);
 	assert_true(le32toh(a->in.welcome.flags) & VAIO_RW_W_COMPARE);
 	assert_true(agent_send(a, VAIO_RW_BATCH, copy, len));
@@ -869,6 +901,275 @@ static void test_admin(void **state)
 	json_decref(j);
 }
 
+/* --- a filesystem that is full ----------------------------------------------------------------- */
+
+static void put_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	(void)!write(fd, text, strlen(text));
+	close(fd);
+}
+
+/* Filesystems may be mounted where only this process and its children see them. False: not here. */
+static bool own_mounts(void)
+{
+	char map[32];
+	unsigned int uid = getuid(), gid = getgid();
+
+	if (unshare(CLONE_NEWNS)) {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+			return false;
+		snprintf(map, sizeof(map), "0 %u 1", uid);
+		put_file("/proc/self/uid_map", map);
+		put_file("/proc/self/setgroups", "deny");
+		snprintf(map, sizeof(map), "0 %u 1", gid);
+		put_file("/proc/self/gid_map", map);
+	}
+	return !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+static json_t *status_of(const char *group)
+{
+	json_t *j = ask(json_pack("{s:s, s:s}", "do", "status", "group", group));
+	json_t *status = json_incref(json_object_get(j, "group"));
+
+	json_decref(j);
+	assert_non_null(status);
+	return status;
+}
+
+static void assert_status(const char *group, const char *state, const char *why_not)
+{
+	json_t *j = status_of(group);
+	const char *blocked = json_string_value(json_object_get(j, "blocked"));
+
+	assert_string_equal(json_string_value(json_object_get(j, "state")), state);
+	if (why_not && (!blocked || !strstr(blocked, why_not)))
+		fail_msg("blocked: %s", blocked);
+	if (!why_not)
+		assert_null(blocked);
+	json_decref(j);
+}
+
+static uint64_t json_number(const char *group, const char *key)
+{
+	json_t *j = status_of(group), *n = json_object_get(j, key);
+	uint64_t number = (uint64_t)json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(j);
+	return number;
+}
+
+static uint64_t seq_of(const char *group, const char *point)
+{
+	json_t *j = ask(json_pack("{s:s, s:s, s:s}", "do", "show", "group", group, "point", point));
+	uint64_t seq = (uint64_t)json_integer_value(json_object_get(j, "seq"));
+
+	if (!seq)
+		fail_msg("%s: %s", point, json_string_value(json_object_get(j, "error")));
+	json_decref(j);
+	return seq;
+}
+
+static void does(json_t *request)
+{
+	json_t *j = ask(request);
+
+	if (!json_is_true(json_object_get(j, "ok")))
+		fail_msg("%s", json_string_value(json_object_get(j, "error")));
+	json_decref(j);
+}
+
+/* A batch that may have to be sent again. */
+struct again {
+	size_t len;
+	void *batch;
+};
+
+static void keep(struct again *k, const void *batch, size_t len)
+{
+	k->batch = realloc(k->batch, len);
+	memcpy(k->batch, batch, len);
+	k->len = len;
+}
+
+/* Sends it, and reads the answer: DURABLE of all of it, or BLOCKED. */
+static int answer_to(struct agent *a, const struct again *k, uint64_t last)
+{
+	int type;
+
+	assert_true(agent_send(a, VAIO_RW_BATCH, k->batch, k->len));
+	do {
+		type = agent_receive(a);
+		assert_true(type == VAIO_RW_DURABLE || type == VAIO_RW_BLOCKED);
+	} while (type == VAIO_RW_DURABLE && a->durable < last);
+	return type;
+}
+
+static void unblocked(struct agent *a, uint64_t last)
+{
+	int type;
+
+	do
+		type = agent_receive(a);
+	while (type == VAIO_RW_DURABLE);
+	assert_int_equal(type, VAIO_RW_UNBLOCKED);
+	assert_int_equal(le64toh(a->in.unblocked.durable_seq), last);
+}
+
+/*
+ * The stores of two groups on one filesystem, which gets full: each one's own oldest points go first; a group whose points are held
+ * stops, says so, and no other; a resync that does not fit is not begun. Then there is room again.
+ */
+static void test_full_filesystem(void **state)
+{
+	struct greeting ga = { .group = 0x2f, .host = 1, .ring = 1, .generation = 1, .connection = 2 },
+			gb = { .group = 0x30, .host = 1, .ring = 1, .generation = 1, .connection = 2 };
+	struct vaio_rw_gap gap = { .reason = htole32(VAIO_RW_GAP_FULL) };
+	struct vaio_rw_resync resync = { .kind = htole32(VAIO_RW_S_BITMAP), .bytes = htole64(16 << 20) };
+	struct agent *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
+	struct again ka = { 0 }, kb = { 0 };
+	uint64_t oldest_a, oldest_b, acked_a, acked_b, kept, good;
+	struct model m, other;
+	const void *batch;
+	size_t len;
+
+	(void)state;
+	if (!own_mounts()) {
+		print_message("# no filesystem can be mounted here\n");
+		skip();
+	}
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	assert_int_equal(mount("small", in_scratch("store"), "tmpfs", 0, "size=32m"), 0);
+	/* the first thing that apply makes is the base, of 2 MiB each */
+	more_words[0] = "--reserve";
+	more_words[1] = "4MiB";
+	start_daemon();
+	make_group(a, &m, 0x2f, 1);
+	make_group(b, &other, 0x30, 1);
+	for (int i = 0; json_number("group48", "journal_bytes") < 5 << 20; i++) {
+		assert_true(i < 1000);
+		batch = model_batch(&other, 100, &len);
+		keep(&kb, batch, len);
+		assert_int_equal(answer_to(b, &kb, model_last(&other)), VAIO_RW_DURABLE);
+	}
+	oldest_a = seq_of("group47", "oldest");
+	oldest_b = seq_of("group48", "oldest");
+
+	/* the oldest points go, of the group that needs it */
+	for (int i = 0; seq_of("group47", "oldest") == oldest_a; i++) {
+		assert_true(i < 1000);
+		batch = model_batch(&m, 100, &len);
+		keep(&ka, batch, len);
+		assert_int_equal(answer_to(a, &ka, model_last(&m)), VAIO_RW_DURABLE);
+	}
+	assert_int_equal(seq_of("group48", "oldest"), oldest_b);
+
+	/* they may not: it stops. Its batches are larger than what the other one gives up at a time, so that it stays so. */
+	does(json_pack("{s:s, s:s, s:s, s:b}", "do", "hold", "group", "group47", "name", "kept", "pin", 1));
+	kept = seq_of("group47", "name:kept");
+	vr_builder_free(m.builder);
+	m.builder = vr_builder_new(m.group, 4 << 20, 1);
+	for (int i = 0, type = 0; type != VAIO_RW_BLOCKED; i++) {
+		assert_true(i < 100);
+		batch = model_batch(&m, 1000, &len);
+		keep(&ka, batch, len);
+		type = answer_to(a, &ka, model_last(&m));
+	}
+	acked_a = a->durable;
+	assert_int_equal(le32toh(a->in.blocked.reason), VAIO_RW_BLOCKED_FULL);
+	assert_int_equal(le64toh(a->in.blocked.durable_seq), acked_a);
+	assert_true(le64toh(a->in.blocked.need) > 1 << 20 && le64toh(a->in.blocked.have) < le64toh(a->in.blocked.need));
+	assert_non_null(strstr((char *)a->in.blocked.text, "kept"));
+	assert_status("group47", "full", "held by");
+	assert_status("group48", "ready", NULL);
+
+	/* the other one goes on; when there is no room for it either, at the cost of its own oldest points */
+	for (int i = 0; seq_of("group48", "oldest") == oldest_b; i++) {
+		assert_true(i < 1000);
+		batch = model_batch(&other, 10, &len);
+		keep(&kb, batch, len);
+		assert_int_equal(answer_to(b, &kb, model_last(&other)), VAIO_RW_DURABLE);
+	}
+	acked_b = b->durable;
+	assert_status("group47", "full", "held by");
+
+	/* a crash changes nothing, on a filesystem that is full */
+	stop_daemon(SIGKILL);
+	agent_close(a);
+	agent_close(b);
+	start_daemon();
+	ga.next_seq = m.next_seq;
+	ga.acked = acked_a;
+	gb.next_seq = other.next_seq;
+	gb.acked = acked_b;
+	agent_start(a, &ga);
+	assert_int_equal(a->durable, acked_a);
+	assert_int_equal(answer_to(a, &ka, model_last(&m)), VAIO_RW_BLOCKED);
+	assert_status("group47", "full", "held by");
+	agent_start(b, &gb);
+	assert_int_equal(b->durable, acked_b);
+	check_replica(&other, 0x30, "latest");
+
+	/* a resync that does not fit beside the last good point, whatever older ones go for it; that may be enough for the other group */
+	good = seq_of("group48", "latest");
+	assert_int_equal(good, acked_b);
+	assert_int_equal(model_group(&other, VAIO_RW_R_GAP, &gap, sizeof(gap), NULL), 0);
+	assert_int_equal(model_group(&other, VAIO_RW_R_RESYNC_BEGIN, &resync, sizeof(resync), NULL), 0);
+	batch = vr_builder_finish(other.builder, &len);
+	keep(&kb, batch, len);
+	assert_int_equal(answer_to(b, &kb, model_last(&other)), VAIO_RW_BLOCKED);
+	assert_int_equal(le32toh(b->in.blocked.reason), VAIO_RW_BLOCKED_RESYNC);
+	assert_int_equal(le64toh(b->in.blocked.need), 16 << 20);
+	assert_true(le64toh(b->in.blocked.have) < 16 << 20);
+	assert_int_equal(le64toh(b->in.blocked.durable_seq), acked_b);
+	assert_non_null(strstr((char *)b->in.blocked.text, "resync-blocked (need 16777216, have "));
+	/* it is tried again each second, and stays so */
+	for (int i = 0; i < 25; i++) {
+		assert_status("group48", "resync-blocked", "resync-blocked (need 16777216, have ");
+		assert_int_equal(seq_of("group48", "latest"), good);
+		usleep(100000);
+	}
+	check_replica(&other, 0x30, "latest");
+
+	/* there is room again: both go on by themselves */
+	assert_int_equal(mount("small", in_scratch("store"), "tmpfs", MS_REMOUNT, "size=128m"), 0);
+	unblocked(a, model_last(&m));
+	unblocked(b, model_last(&other));
+	assert_status("group47", "ready", NULL);
+	assert_status("group48", "resync", NULL);
+	assert_int_equal(seq_of("group48", "latest"), good);
+	batch = model_batch(&other, 20, &len);
+	keep(&kb, batch, len);
+	assert_int_equal(answer_to(b, &kb, model_last(&other)), VAIO_RW_DURABLE);
+	assert_int_equal(model_group(&other, VAIO_RW_R_RESYNC_END, NULL, 0, NULL), 0);
+	batch = vr_builder_finish(other.builder, &len);
+	keep(&kb, batch, len);
+	assert_int_equal(answer_to(b, &kb, model_last(&other)), VAIO_RW_DURABLE);
+	assert_int_equal(b->complete, model_last(&other));
+	batch = model_batch(&m, 20, &len);
+	keep(&ka, batch, len);
+	assert_int_equal(answer_to(a, &ka, model_last(&m)), VAIO_RW_DURABLE);
+	agent_close(a);
+	agent_close(b);
+	assert_int_equal(seq_of("group47", "name:kept"), kept);
+	check_replica(&m, 0x2f, "latest");
+	check_replica(&m, 0x2f, "name:kept");
+	check_replica(&other, 0x30, "latest");
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	assert_int_equal(umount(in_scratch("store")), 0);
+	more_words[0] = more_words[1] = NULL;
+	start_daemon();
+	free(ka.batch);
+	free(kb.batch);
+	free(a);
+	free(b);
+	model_free(&m);
+	model_free(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -887,6 +1188,7 @@ int main(void)
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_new_keys),
+		cmocka_unit_test(test_full_filesystem),
 	};
 	const char *text = getenv("VAIO_SEED");
 
