@@ -3,7 +3,7 @@
  * An agent for tests: drains a group's ring into image files and checks what it sees.
  *
  *   repl-agent --group NAME --dir DIR [--mode bitmap|check|full] [--die N] [--hang N] [--stop-acks] [--blind]
- *	[--insist]
+ *	[--insist] [--again]
  *
  * Each disk's copy is DIR/<uuid>. DIR/state remembers the ring, its epoch and the
  * last durable sequence, so that the next agent can go on where this one was killed.
@@ -13,6 +13,7 @@
  * checked from RESYNC_END on; before it there are no recovery points.
  * --blind: nothing of what it reads reaches the copies. --hang: it stops itself when it has
  * read so many of repl-writer's writes. --insist: it calls START for disks that are damaged too.
+ * --again: a stream may bring its last number again, for a write that failed here may be there (repl-writer --errors).
  * What it finds wrong it says on standard output, "BAD ...", and ends with 1.
  */
 #include <errno.h>
@@ -42,7 +43,7 @@
 
 static const char *group, *dir;
 static int mode = VAIO_REPL_START_BITMAP;
-static bool stop_acks, blind, insist;
+static bool stop_acks, blind, insist, again;
 static long die_after, hang_after;
 
 struct state {		/* of the file DIR/state */
@@ -221,6 +222,8 @@ static void check_stamp(const struct vaio_repl_desc *d, const uint8_t *p)
 		return;
 	if (!state.next_stamp[s.stream] || s.number == 1)
 		state.next_stamp[s.stream] = s.number;
+	if (again && s.number + 1 == state.next_stamp[s.stream])
+		return;
 	if (s.number != state.next_stamp[s.stream])
 		bad("record %llu: stream %u has stamp %llu, %llu was next", (unsigned long long)d->seq, s.stream,
 		    (unsigned long long)s.number, (unsigned long long)state.next_stamp[s.stream]);
@@ -439,7 +442,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "group", 1, NULL, 'g' }, { "dir", 1, NULL, 'd' }, { "mode", 1, NULL, 'm' },
 		{ "die", 1, NULL, 'k' }, { "stop-acks", 0, NULL, 's' },
-		{ "blind", 0, NULL, 'b' }, { "hang", 1, NULL, 'h' }, { "insist", 0, NULL, 'i' }, { NULL, 0, NULL, 0 },
+		{ "blind", 0, NULL, 'b' }, { "hang", 1, NULL, 'h' }, { "insist", 0, NULL, 'i' }, { "again", 0, NULL, 'a' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -466,6 +470,9 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			insist = true;
+			break;
+		case 'a':
+			again = true;
 			break;
 		case 'b':
 			blind = true;

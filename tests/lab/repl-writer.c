@@ -2,11 +2,12 @@
 /*
  * Ordered streams of stamped writes over several disks.
  *
- *   repl-writer --streams N --count N [--max BYTES] [--seed N] [--discard] [--flush] DEV...
+ *   repl-writer --streams N --count N [--max BYTES] [--seed N] [--discard] [--flush] [--errors] DEV...
  *
  * Each stream is a thread. It writes its next stamp, on a disk and at a place that
  * it draws, 512 bytes to --max at a time, waits for the acknowledgement, and goes
  * on; with --flush it waits for a flush now and then. Places of streams overlap. With --count 0 it writes until it is killed.
+ * With --errors a stream whose write fails goes on with the same number, at another place; else it ends there.
  * Prints the longest time that a write took, in milliseconds.
  */
 #include <errno.h>
@@ -30,7 +31,7 @@ static int devs[MAX_DEVS], nr_devs;
 static uint64_t bytes[MAX_DEVS];
 static unsigned long count = 1000;
 static unsigned int max_bytes = 65536, seed = 1;
-static bool discard, flush;
+static bool discard, flush, errors;
 
 struct stream {
 	unsigned int id;
@@ -95,7 +96,7 @@ static void *run(void *arg)
 		t = now() - t;
 		if (t > s->longest)
 			s->longest = t;
-		if (err > 0) {
+		if (err > 0 && !errors) {
 			s->error = err;
 			break;
 		}
@@ -110,7 +111,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "streams", 1, NULL, 's' }, { "count", 1, NULL, 'c' }, { "max", 1, NULL, 'm' },
 		{ "seed", 1, NULL, 'r' }, { "discard", 0, NULL, 'd' },
-		{ "flush", 0, NULL, 'f' }, { NULL, 0, NULL, 0 },
+		{ "flush", 0, NULL, 'f' }, { "errors", 0, NULL, 'e' }, { NULL, 0, NULL, 0 },
 	};
 	struct stream s[STAMP_STREAMS] = { 0 };
 	pthread_t thread[STAMP_STREAMS];
@@ -137,6 +138,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			flush = true;
+			break;
+		case 'e':
+			errors = true;
 			break;
 		default:
 			return 2;

@@ -359,22 +359,37 @@ in_order() {
 	copies_equal 'then both are'
 }
 
+# half_flakey: each second MiB of data1 takes no writes
+half_flakey() {
+	local i
+	for ((i = 0; i < MIB; i += 2)); do
+		echo "$((i * 2048)) 2048 linear /dev/data1 $((i * 2048))"
+		echo "$(((i + 1) * 2048)) 2048 flakey /dev/data1 $(((i + 1) * 2048)) 0 60 1 error_writes"
+	done
+}
+# flaky1_becomes TABLE
+flaky1_becomes() { dmsetup load flaky1 <<<"$1" && dmsetup suspend flaky1 && dmsetup resume flaky1; }
 for mode in async sync; do
 	vaioctl group set g mode=$mode on_loss=stall:60s,track
 	dmsetup create flaky1 --table "0 $((MIB * 2048)) linear /dev/data1 0"
 	agent_kill
 	dmsetup remove --retry d1
 	dmsetup create d1 --table "$(DATA=/dev/mapper/flaky repl_table 1 group g)"
-	agent_start
+	agent_start --again
 	check "$mode: the disk over a device that will fail is replicated" wait_for 120 caught_up
 	[[ $mode == sync ]] || in_order
-	dmsetup load flaky1 --table "0 $((MIB * 2048)) flakey /dev/data1 0 0 60 1 error_writes"
-	dmsetup suspend flaky1 && dmsetup resume flaky1
+	flaky1_becomes "$(half_flakey)"
 	check_fails "$mode: a failed write is a failed write" 'Input/output error' \
 		dd if=/dev/urandom of=/dev/mapper/d1 bs=64k count=4 seek=20 oflag=direct status=none
 	check "$mode: it is a void record" test "$(counter voids)" -gt 0
-	dmsetup load flaky1 --table "0 $((MIB * 2048)) linear /dev/data1 0"
-	dmsetup suspend flaky1 && dmsetup resume flaky1
+	# Streams that overlap, and of each some writes fail, and of some writes a part
+	voids=$(counter voids)
+	writer_start --streams 16 --max 1048576 --discard --flush --errors --seed "$((VAIO_SEED + 95))"
+	check "$mode: many fail under load" wait_for 120 eval '[[ $(counter voids) -ge $((voids + 100)) ]]'
+	flaky1_becomes "0 $((MIB * 2048)) linear /dev/data1 0"
+	records=$(counter records)
+	check "$mode: then none" wait_for 120 eval '[[ $(counter records) -ge $((records + 100)) ]]'
+	writer_stop
 	copies_equal "$mode: afterwards the copies are equal"
 	agent_kill
 	dmsetup remove --retry d1
