@@ -400,6 +400,18 @@ static void make_group(struct agent *a, struct model *m, uint8_t group, uint64_t
 	assert_int_equal(a->complete, model_last(m));
 }
 
+/* Until the daemon has said it. */
+static void wait_log(const char *text)
+{
+	time_t patience = time(NULL) + 120;
+	char pattern[256];
+
+	snprintf(pattern, sizeof(pattern), "grep -qF '%s' log", text);
+	while (!sh("%s", pattern))
+		if (time(NULL) > patience)
+			fail_msg("the log does not say: %s", text);
+}
+
 /* --- setting up ------------------------------------------------------------------------------------ */
 
 static void certificate(const char *who, const char *ca, const char *subject)

@@ -85,18 +85,6 @@ static void test_stream_and_kills(void **state)
 	model_free(&m);
 }
 
-/* Until the daemon has said it. */
-static void wait_log(const char *text)
-{
-	time_t patience = time(NULL) + 120;
-	char pattern[256];
-
-	snprintf(pattern, sizeof(pattern), "grep -qF '%s' log", text);
-	while (!sh("%s", pattern))
-		if (time(NULL) > patience)
-			fail_msg("the log does not say: %s", text);
-}
-
 static void test_refusals(void **state)
 {
 	struct greeting g = { .group = 0x21, .host = 1, .ring = 1, .generation = 1, .connection = 5, .next_seq = 1000 }, bad;
