@@ -6,7 +6,7 @@
  *
  * Each stream is a thread. It writes its next stamp, on a disk and at a place that
  * it draws, 512 bytes to --max at a time, waits for the acknowledgement, and goes
- * on; with --flush it waits for a flush now and then. Places of streams overlap. With --count 0 it writes until it is killed.
+ * on; with --flush it waits for a flush now and then. Places of streams overlap. With --count 0 it writes until SIGTERM comes.
  * With --errors a stream whose write fails goes on with the same number, at another place; else it ends there.
  * Prints the longest time that a write took, in milliseconds.
  */
@@ -15,6 +15,7 @@
 #include <getopt.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static uint64_t bytes[MAX_DEVS];
 static unsigned long count = 1000;
 static unsigned int max_bytes = 65536, seed = 1;
 static bool discard, flush, errors;
+static volatile sig_atomic_t stopped;
 
 struct stream {
 	unsigned int id;
@@ -39,6 +41,12 @@ struct stream {
 	double longest;
 	int error;
 };
+
+static void on_term(int sig)
+{
+	(void)sig;
+	stopped = 1;
+}
 
 static double now(void)
 {
@@ -90,7 +98,7 @@ static void *run(void *arg)
 
 	if (posix_memalign((void **)&buf, 4096, max_bytes))
 		exit(3);
-	while (!count || number <= count) {
+	while (!stopped && (!count || number <= count)) {
 		t = now();
 		err = one(s, number, buf);
 		t = now() - t;
@@ -155,6 +163,7 @@ int main(int argc, char **argv)
 	}
 	if (!nr_devs || !streams || streams > STAMP_STREAMS)
 		return 2;
+	signal(SIGTERM, on_term);
 	for (i = 0; i < streams; i++) {
 		s[i].id = i;
 		s[i].rand = seed * 1000 + i;
