@@ -12,7 +12,8 @@ repl_up group g || bail 'the disks are made'
 
 put() { dd if=/dev/urandom of="/dev/mapper/d$1" bs=4096 count=1 seek="$2" oflag=direct conv=notrunc status=none; }
 sidecar_flags() { vaioctl --json sidecar show "/dev/side$1" | jq -c .flags; }
-waiting() { [[ $(dmsetup status d1 | awk '{ for (i = 1; i <= NF; i++) if ($i == "replication") print $(i + 5) }') != 0 ]]; }
+# <class> <filter> <state> <completed> <failed> <deferred> <parked>
+waiting() { [[ $(dmsetup status d1 | sed -n 's/.* replication replication [a-z]* [0-9]* [0-9]* [0-9]* \([0-9]*\).*/\1/p') -gt 0 ]]; }
 # start_write BLOCK: a write of d1 in the background, which has to wait
 start_write() {
 	rm -f "$WORK/put.status"
