@@ -28,6 +28,10 @@ repl_up group g || bail 'the disks are made'
 figure() { repl-watch get "$1"; }
 # writes N [OF]: the stamper may write OF times (default: N); waits until it has begun N. Depth 32.
 writes() { repl-watch write "$WORK/ledger" "$1" "${2-$1}" 90; }
+# What is cut is cut while 32 of them are under way: more are allowed than begin until then. halt: no more begin;
+# prints how many are under way.
+more=2000
+halt() { repl-watch halt "$WORK/ledger"; }
 # All of that is done
 idle() { repl-watch idle "$WORK/ledger" 90; }
 # run_oracle [OPTION...]: the replica does not run meanwhile
@@ -72,9 +76,10 @@ rounds=$(scaled 20)
 lost=0
 for ((i = 0; i < rounds; i++)); do
 	random 50 200
-	writes "$REPLY" 300 || break
+	writes "$REPLY" $more || break
 	echo witness >"$WORK/disk/witness$i"
 	store_power_cut || break
+	(($(halt) > 0)) || break
 	agent_kill
 	store_power_on || break
 	[[ $(cat "$WORK/disk/witness$i" 2>/dev/null) == witness ]] || lost=$((lost + 1))
@@ -112,22 +117,23 @@ acknowledged() { # WHAT
 # cut_one WHAT [MODE [LOOK]]: while the stamper writes, before and after; replication resumes by itself, and all
 # arrives. In sync mode writers wait until then; LOOK: is all there that was acknowledged before?
 cut_one() {
-	local had of=200
+	local had busy
 	had=$(sessions)
-	# ss takes its time
-	[[ $1 != connection ]] || of=600
 	random 30 150
-	writes "$REPLY" $of || return
+	writes "$REPLY" $more || return
 	case $1 in
 	agent) agent_kill ;;
 	replicad) replicad_kill ;;
 	# One socket of the two goes with the other, so that there may be a complaint.
 	connection) ss -HK "( dport = :$PORT or sport = :$PORT )" >/dev/null 2>&1 ;;
 	esac
+	busy=$(halt) || return
 	if [[ ${2-async} == async ]]; then
 		writes 30 || return
-	elif [[ -n ${3-} ]]; then
-		acknowledged "$1" || return
+	else
+		# A lost connection may be there again.
+		[[ $1 == connection ]] || ((busy > 0)) || quiet=$((quiet + 1))
+		[[ -z ${3-} ]] || acknowledged "$1" || return
 	fi
 	case $1 in
 	agent) agent_start ;;
@@ -143,6 +149,7 @@ looks=${looks:-1}
 cut=0
 looked=0
 missed=0
+quiet=0
 for mode in sync async; do
 	case $mode in
 	sync) mode_set sync hold ;;
@@ -167,6 +174,7 @@ for mode in sync async; do
 done
 [[ $mode == async ]] || mode_set async stall:60s,track
 is 'after each cut in sync mode all is there that was acknowledged' "$missed of $looked" '0 of 9'
+is 'no agent or replica was cut while nothing was under way' "$quiet" 0
 is 'after each cut there is a new session, and the replica becomes equal to the disks' "$cut" "$cuts"
 is 'without a gap' "$(figure gaps)" 0
 is 'only the first agent began anew' "$(grep -c 'begins after' "$WORK/agent")" 1
@@ -178,7 +186,7 @@ stalls=$(figure stalls)
 times=$(scaled 100)
 for ((i = 0; i < times; i++)); do
 	random 20 60
-	writes "$REPLY" 80 || break
+	writes "$REPLY" $more || break
 	agent_kill
 	writes 30 || break
 	at=$(figure published)
