@@ -104,6 +104,31 @@ check 'under load the resync comes to its end' wait_for 120 state_is replicating
 writer_stop
 copies_equal 'and the copies are equal'
 
+# --- the rings of all groups together
+
+budget=/sys/module/vaio_replication/parameters/ring_budget
+budget_was=$(<$budget)
+groups() { vaioctl --json group list | jq -r '[.[].name] | join(" ")'; }
+# ring_of MIB: how a ring is refused that does not fit beside that of g
+ring_of() { echo "a ring of $1 MiB does not fit: 16 of 47 MiB are taken; module parameter ring_budget of vaio_replication"; }
+echo 47 >$budget
+check_fails 'a ring that is too large for what is left is refused' "$(ring_of 32)" vaioctl group create h ring=32MiB
+is 'and its group is not made' "$(groups)" g
+check_fails 'that is so each time' "$(ring_of 32)" vaioctl group create h ring=32MiB
+check 'a smaller one is not' vaioctl group create h ring=28MiB
+check_fails 'it is counted' 'a ring of 16 MiB does not fit: 44 of 47 MiB are taken' vaioctl group create i ring=16MiB
+check 'its group is deleted' vaioctl group delete h
+check_fails 'what it had is there again, and no more' "$(ring_of 32)" vaioctl group create h ring=32MiB
+echo 48 >$budget
+check 'the budget grows: a ring may have all of it' vaioctl group create h ring=32MiB
+is 'both are there' "$(groups)" 'g h'
+check_fails 'and nothing is left' 'a ring of 16 MiB does not fit: 48 of 48 MiB are taken' vaioctl group create i ring=16MiB
+echo 16 >$budget
+check 'it may become less than there is' writer --streams 2 --count 20 --seed "$((VAIO_SEED + 7))"
+check 'groups can be deleted then' vaioctl group delete h
+check_fails 'and none made' 'a ring of 16 MiB does not fit: 16 of 16 MiB are taken' vaioctl group create h ring=16MiB
+echo "$budget_was" >$budget
+
 # --- compare
 
 agent_kill
