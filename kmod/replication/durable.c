@@ -557,6 +557,7 @@ static bool what_is_wrong(struct repl_member *m, char *text, size_t len)
 	} else if (g && m->lost) {
 		spin_lock_irq(&g->lock);
 		snprintf(text, len, "replication: group '%s' has no recovery points: %s", g->name,
+			 m->unreadable ? "some blocks cannot be read" :
 			 g->reason[0] ? g->reason : "the resync is not complete");
 		spin_unlock_irq(&g->lock);
 	} else if (m->unreadable) {

@@ -240,7 +240,7 @@ struct repl_op {
  * @distrust: the bits say nothing of what the replica lacks: the bytes below changed, or
  *	they were another group's. Until the flag is set
  * @revert_token: of the event that told so, 0: it is answered
- * @unreadable: a block could not be read for the resync
+ * @unreadable: a block could not be read for the resync, the one of @unreadable_bit last
  * @intent_wait: struct repl_io whose extents are being made hot
  * @cap_wait: that wait for a free slot
  * @alone_wait: that wait for @alone_is
@@ -278,6 +278,7 @@ struct repl_member {
 	u64			revert_token;
 	bool			sidecar_bad;
 	bool			unreadable;
+	u64			unreadable_bit;
 	bool			degraded;
 
 	struct vaio_sidecar	*sc;

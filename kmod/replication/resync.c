@@ -70,6 +70,7 @@ static void give_back(struct repl_op *op, bool failed)
 	track_back(&m->track, op->bit, op->run);
 	if (failed) {
 		m->unreadable = true;
+		m->unreadable_bit = op->bit;
 		m->no_resync_until = get_jiffies_64() + RETRY_AFTER;
 	}
 	spin_unlock(&m->lock);
@@ -85,6 +86,22 @@ static u8 op_type(const struct repl_op *op, void *data)
 	if (op->check)
 		return VAIO_REPL_CHECK;
 	return memchr_inv(data, 0, op->bytes) ? VAIO_REPL_RESYNC : VAIO_REPL_RESYNC_ZEROES;
+}
+
+/* It was read: is it what could not be? Another one that cannot be read fails in its turn. */
+static void note_read(struct repl_op *op)
+{
+	struct repl_member *m = op->m;
+	bool well;
+
+	spin_lock_irq(&m->lock);
+	well = m->unreadable && m->unreadable_bit >= op->bit &&
+	       m->unreadable_bit < op->bit + op->run;
+	if (well)
+		m->unreadable = false;
+	spin_unlock_irq(&m->lock);
+	if (well)
+		queue_work(queue_of(m), &m->sidecar_work);
 }
 
 /* All is read: into the ring, and unlocked. */
@@ -123,6 +140,7 @@ static void send(struct repl_op *op)
 		repl_published(g, before);
 	repl_watch(g);
 	spin_unlock_irq(&g->lock);
+	note_read(op);
 	release_range(op);
 	repl_resync_kick(m);
 }

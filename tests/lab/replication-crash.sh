@@ -399,6 +399,50 @@ for mode in async sync; do
 	wait_for 120 caught_up
 done
 
+# --- blocks that cannot be read
+
+# flaky1_is LINE...: its table from now on
+flaky1_is() {
+	printf '%s\n' "$@" | dmsetup load flaky1 && dmsetup suspend flaky1 && dmsetup resume flaky1
+}
+# What was read of it, well or not
+flaky1_reads() { awk '{ print $1 }' "/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor flaky1)/stat"; }
+reason() { vaioctl --json disk show d1 | jq -r 'first(.. | objects | .reason // empty)'; }
+
+agent_kill
+vaioctl group set g mode=async on_loss=track
+dmsetup remove --retry d1
+dmsetup create flaky1 --table "0 $((MIB * 2048)) linear /dev/data1 0"
+dmsetup create d1 --table "$(DATA=/dev/mapper/flaky repl_table 1 group g)"
+agent_start
+wait_for 120 caught_up
+agent_kill
+check 'the ring is full' wait_for 60 eval '
+	dd if=/dev/urandom of=/dev/mapper/d1 bs=512k count=8 oflag=direct status=none; state_is tracking'
+dd if=/dev/urandom of=/dev/mapper/d2 bs=64k count=32 oflag=direct status=none
+check 'then 64 KiB cannot be read' flaky1_is '0 2560 linear /dev/data1 0' '2560 128 error' \
+	"2688 $((MIB * 2048 - 2688)) linear /dev/data1 2688"
+agent_start
+check 'all else is sent, of both disks' wait_for 120 eval '[[ $(dirty 0) -le 131072 && $(dirty 1) == 0 ]]'
+check 'what was not stays dirty' test "$(dirty 0)" -ge 65536
+check 'the disk says so' wait_for 120 eval '[[ $(reason) == *"no recovery points: some blocks cannot be read" ]]'
+before=$(flaky1_reads)
+read -r now _ </proc/uptime
+check 'writes go on' dd if=/dev/urandom of=/dev/mapper/d1 bs=64k count=4 seek=200 oflag=direct status=none
+check 'and are sent' wait_for 60 eval '[[ $(counter backlog_records) == 0 ]]'
+is 'without a point' "$(group_state)" resync
+# at most eight reads at a time, each ten seconds
+reads=$(($(flaky1_reads) - before))
+read -r then _ </proc/uptime
+check 'it is not read again and again' test "$reads" -le $((8 * ((${then%.*} - ${now%.*}) / 10 + 2)))
+flaky1_is "0 $((MIB * 2048)) linear /dev/data1 0"
+copies_equal 'it can be read again, and the copies become equal'
+check 'the disk is well again' wait_for 120 eval '[[ $(dmsetup status d1) == *" active "* ]]'
+agent_kill
+dmsetup remove --retry d1
+dmsetup remove --retry flaky1
+dmsetup create d1 --table "$(repl_table 1 group g)"
+
 # --- growth
 
 agent_kill
@@ -437,6 +481,15 @@ is 'a disk that starts with a gap behind it is active' "$(replicated)" active
 vaioctl group set g resync_rate=64KiB
 agent_start
 check 'the resync begins' wait_for 60 state_is resync
+# What a resync reads is bounded, what guests write is not. Three reads of 128 KiB may end in the time that begin outside of it.
+read -r now _ </proc/uptime
+before=$(counter resync_bytes)
+check 'beside it writes go on' dd if=/dev/urandom of=/dev/mapper/d2 bs=256k count=8 oflag=direct status=none
+check 'and are sent' wait_for 60 eval '[[ $(counter backlog_records) == 0 ]]'
+resent=$(($(counter resync_bytes) - before))
+read -r then _ </proc/uptime
+check 'the resync keeps to its rate' test "$resent" -le $((3 * 131072 + 65536 * (${then%.*} - ${now%.*} + 1)))
+is 'and has most of it before it' "$(group_state) $(($(dirty 0) >= 2 << 20))" 'resync 1'
 agent_kill
 check 'and there is a gap in it' wait_for 60 eval '
 	dd if=/dev/urandom of=/dev/mapper/d1 bs=512k count=8 oflag=direct status=none; state_is tracking'

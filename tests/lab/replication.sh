@@ -28,6 +28,7 @@ head -c "${MIB}M" /dev/urandom | dd of=/dev/data1 bs=1M oflag=direct status=none
 check 'disks join by their tables' repl_up group g
 is 'the group has both' "$(group_field ".disks[1].state")" waiting
 is 'and captures nothing yet' "$(group_state)" tracking
+is 'the list has a row for it' "$(vaioctl group list | tail -n +2 | xargs)" 'g tracking async 2 none 0 here'
 check_fails 'a group with disks stays' "disk 'd1' is in group 'g'" vaioctl group delete g
 is 'without an agent writes pass' "$(writer --streams 2 --count 20 >/dev/null && echo well)" well
 
@@ -35,6 +36,9 @@ is 'without an agent writes pass' "$(writer --streams 2 --count 20 >/dev/null &&
 
 agent_start --mode full
 copies_equal 'the first agent copies all'
+is 'the list says so' "$(vaioctl group list | tail -n +2 | xargs)" 'g replicating async 2 bound 0 here'
+is 'in JSON too' "$(vaioctl --json group list |
+	jq -c '[.[] | [.name, .state, (.disks | length), .properties.target, .counters.agent]]')" '[["g","replicating",2,"here","bound"]]'
 check 'zeroes are not sent' test "$(counter bytes)" -lt $(((MIB + 8) << 20))
 count=$(scaled 2000)
 check 'a writer runs' writer --streams 16 --count "$count" --max 262144 --discard --seed "$VAIO_SEED"
