@@ -211,6 +211,19 @@ like 'a bad one is refused' "$(ask "$WORK/agent.sock" '{"do": "checkpoint", "gro
 like 'the replica has it by name' "$(ask "$WORK/replicad.sock" '{"do": "show", "group": "g", "point": "name:before lunch"}')" \
 	'"name": *"before lunch"'
 
+# --- certificates change, and nobody tells the daemons
+
+connections=$(agent_says connections)
+writes 1 1000
+touch "$WORK/pki/client/vaio/clientcert.pem"
+check 'the agent sees that its certificate changed, and connects again' until_agent_says connections $((connections + 1))
+like 'it says so' "$(<"$WORK/agent")" 'certificates have changed'
+touch "$WORK/pki/server/CA/cacert.pem"
+check 'so does the replica' until_agent_says connections $((connections + 2))
+like 'and says so' "$(<"$WORK/replicad")" 'reload: certificates are read again'
+idle
+check 'nothing is lost by that' until_group state = replicating backlog_records = 0 gaps = 0
+
 # --- the clock of the host is set
 
 mark() { # NAME: a checkpoint, which the replica has

@@ -357,12 +357,46 @@ static int end(void **state)
 	return remove_scratch(state);
 }
 
+/* Files are read again once for each change, when nobody is writing them any more. */
+static void test_certificates_change(void **state)
+{
+	static const char *const changes[] = {
+		"echo new >watched/vaio/clientcert.pem", "echo newer >watched/CA/cacrl.pem", "rm watched/CA/cacrl.pem",
+		"echo other >other && mv other watched/vaio/private/clientkey.pem", "chmod 0400 watched/CA/cacert.pem",
+	};
+	struct vaio_pki_watch w;
+	struct vaio_pki p;
+
+	(void)state;
+	assert_true(sh("mkdir -p watched/CA watched/vaio/private && echo a >watched/CA/cacert.pem && echo b >watched/vaio/clientcert.pem && "
+		       "echo c >watched/vaio/private/clientkey.pem"));
+	vaio_pki_files(&p, in_scratch("watched"), "client");
+	vaio_pki_read(&w, &p);
+	assert_false(vaio_pki_changed(&w, &p));
+	for (unsigned int i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		assert_true(sh("%s", changes[i]));
+		assert_false(vaio_pki_changed(&w, &p));
+		/* still being written */
+		assert_true(sh("echo more >>watched/vaio/clientcert.pem"));
+		assert_false(vaio_pki_changed(&w, &p));
+		assert_true(vaio_pki_changed(&w, &p));
+		assert_false(vaio_pki_changed(&w, &p));
+	}
+	/* read for another reason meanwhile */
+	assert_true(sh("%s", changes[0]));
+	assert_false(vaio_pki_changed(&w, &p));
+	vaio_pki_read(&w, &p);
+	assert_false(vaio_pki_changed(&w, &p));
+	assert_false(vaio_pki_changed(&w, &p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_certificates_change),
 	};
 
 	dice_begin();

@@ -50,6 +50,7 @@ static void start_daemon(void)
 		dup2(out[1], 1);
 		close(out[0]);
 		freopen(in_scratch("log"), "a", stderr);
+		setlinebuf(stderr);
 		if (preload) {
 			setenv("LD_PRELOAD", preload, 1);
 			setenv("VAIO_STALL", in_scratch("stall"), 1);

@@ -115,7 +115,9 @@ static void test_refusals(void **state)
 	/* a known source, another's group, with a batch that would be right: not a byte of it changes, once upkeep has nothing to do */
 	for (int i = 0; !same; i++) {
 		assert_true(i < 60);
-		assert_true(sh("rm -rf before && cp -a store/21* before"));
+		/* what upkeep takes away meanwhile cannot be copied */
+		if (!sh("rm -rf before && cp -a store/21* before"))
+			continue;
 		refused("b", &g, VAIO_RW_END_IDENTITY, "'CN=host-b,O=test' may not write this group");
 		assert_true(agent_connect(b, "b"));
 		hello(b, &g);
@@ -408,6 +410,10 @@ static void test_reload(void **state)
 	struct model m;
 
 	(void)state;
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	daemon_main = replicad_main;
+	look_ms = 1 << 30;	/* only when it is told */
+	start_daemon();
 	make_group(a, &m, 0x51, g.connection);
 	g.m = &m;
 	g.next_seq = m.next_seq + 1000;
@@ -452,6 +458,9 @@ static void test_reload(void **state)
 	agent_start(a, &g);
 	send_more(a, &m);
 	agent_close(a);
+	assert_int_equal(stop_daemon(SIGTERM), 0);
+	daemon_main = NULL;
+	start_daemon();
 	check_replica(&m, 0x51, "latest");
 	free(a);
 	free(b);

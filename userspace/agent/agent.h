@@ -19,6 +19,7 @@
 
 #include "../libreplica/libreplica.h"
 #include "../libvaio/libvaio.h"
+#include "../libvaio/pki.h"
 
 #define TARGET_LEN	256
 
@@ -129,6 +130,7 @@ struct child {
 	unsigned int crashes, strikes;	/* strikes: those of late, three set it aside */
 	uint64_t strike_ns, start_ns;	/* of the last crash; when to start it */
 	bool seen, stopping, set_aside, bad_config;
+	struct vaio_pki_watch certificates;
 	char error[VAIO_RW_TEXT_LEN];
 };
 

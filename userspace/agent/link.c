@@ -160,30 +160,27 @@ static int pull_timeout(gnutls_transport_ptr_t arg, unsigned int ms)
 int link_credentials(struct link *l, const char *pki, struct vr_err *e)
 {
 	gnutls_certificate_credentials_t c;
-	char ca[400], crl[400], cert[400], key[400];
+	struct vaio_pki p;
 	int rc;
 
-	snprintf(ca, sizeof(ca), "%.300s/CA/cacert.pem", pki);
-	snprintf(crl, sizeof(crl), "%.300s/CA/cacrl.pem", pki);
-	snprintf(cert, sizeof(cert), "%.300s/vaio/clientcert.pem", pki);
-	snprintf(key, sizeof(key), "%.300s/vaio/private/clientkey.pem", pki);
+	vaio_pki_files(&p, pki, "client");
 	if (gnutls_certificate_allocate_credentials(&c) < 0)
 		return vr_fail(e, -ENOMEM, "no memory");
-	rc = gnutls_certificate_set_x509_trust_file(c, ca, GNUTLS_X509_FMT_PEM);
+	rc = gnutls_certificate_set_x509_trust_file(c, p.ca, GNUTLS_X509_FMT_PEM);
 	if (rc <= 0) {
-		vr_fail(e, -EINVAL, "%.150s: %s", ca, rc ? gnutls_strerror(rc) : "no certificate in it");
+		vr_fail(e, -EINVAL, "%.150s: %s", p.ca, rc ? gnutls_strerror(rc) : "no certificate in it");
 		goto fail;
 	}
-	if (!access(crl, F_OK)) {
-		rc = gnutls_certificate_set_x509_crl_file(c, crl, GNUTLS_X509_FMT_PEM);
+	if (!access(p.crl, F_OK)) {
+		rc = gnutls_certificate_set_x509_crl_file(c, p.crl, GNUTLS_X509_FMT_PEM);
 		if (rc < 0) {
-			vr_fail(e, -EINVAL, "%.150s: %s", crl, gnutls_strerror(rc));
+			vr_fail(e, -EINVAL, "%.150s: %s", p.crl, gnutls_strerror(rc));
 			goto fail;
 		}
 	}
-	rc = gnutls_certificate_set_x509_key_file(c, cert, key, GNUTLS_X509_FMT_PEM);
+	rc = gnutls_certificate_set_x509_key_file(c, p.cert, p.key, GNUTLS_X509_FMT_PEM);
 	if (rc < 0) {
-		vr_fail(e, -EINVAL, "%.100s, %.100s: %s", cert, key, gnutls_strerror(rc));
+		vr_fail(e, -EINVAL, "%.100s, %.100s: %s", p.cert, p.key, gnutls_strerror(rc));
 		goto fail;
 	}
 	/* A session that goes on has its own copy of what it needs. */

@@ -64,8 +64,11 @@ struct child *child_find(const char *name)
 static void start_child(struct child *c)
 {
 	pid_t parent = getpid();
+	struct vaio_pki pki;
 	int pair[2];
 
+	vaio_pki_files(&pki, c->config.pki, "client");
+	vaio_pki_read(&c->certificates, &pki);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		say(LOG_ERR, "group %s: socketpair: %s", c->name, strerror(errno));
 		c->start_ns = mono_ns() + RESTART_NS;
@@ -293,15 +296,37 @@ static void look_after(void)
 	}
 }
 
+/* Begins anew with what is there: certificates, a group that was refused or set aside. */
+static void try_again(struct child *c)
+{
+	struct vaio_pki pki;
+
+	vaio_pki_files(&pki, c->config.pki, "client");
+	vaio_pki_read(&c->certificates, &pki);
+	c->set_aside = false;
+	c->strikes = 0;
+	c->start_ns = 0;
+	if (c->pid)
+		kill(c->pid, SIGHUP);
+}
+
 static void on_hup(void)
 {
 	say(LOG_NOTICE, "configuration and certificates are read again");
+	for (struct child *c = children; c; c = c->next)
+		try_again(c);
+}
+
+static void look_at_certificates(void)
+{
+	struct vaio_pki pki;
+
 	for (struct child *c = children; c; c = c->next) {
-		c->set_aside = false;
-		c->strikes = 0;
-		c->start_ns = 0;
-		if (c->pid)
-			kill(c->pid, SIGHUP);
+		vaio_pki_files(&pki, c->config.pki, "client");
+		if (vaio_pki_changed(&c->certificates, &pki)) {
+			say(LOG_NOTICE, "group %s: certificates have changed and are read again", c->name);
+			try_again(c);
+		}
 	}
 }
 
@@ -354,6 +379,7 @@ static void run(int signals)
 		look_after();
 		if (now >= next) {
 			scan(&nl);
+			look_at_certificates();
 			next = mono_ns() + config.scan_ms * 1000000ULL;
 			if (watchdog)
 				sd_notify(0, "WATCHDOG=1");

@@ -157,8 +157,19 @@ static void accept_one(int fd)
 	session_start(conn, peer);
 }
 
+static void read_certificates(void)
+{
+	struct vr_err e;
+
+	if (tls_reload(&e))
+		say(LOG_ERR, "reload: %s: the old certificates stay", e.text);
+	else
+		say(LOG_NOTICE, "reload: certificates are read again");
+}
+
 static int run(int fd)
 {
+	uint64_t next = now_ms() + look_ms;
 	struct signalfd_siginfo info;
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .events = POLLIN } };
 	sigset_t set;
@@ -171,9 +182,14 @@ static int run(int fd)
 	if (p[1].fd < 0)
 		return 1;
 	for (;;) {
-		struct vr_err e;
+		uint64_t now = now_ms();
 
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (now >= next) {
+			next = now + look_ms;
+			if (tls_changed())
+				read_certificates();
+		}
+		if (poll(p, 2, (int)(next - now)) < 0 && errno != EINTR)
 			return 1;
 		if (p[0].revents & POLLIN)
 			accept_one(fd);
@@ -181,10 +197,7 @@ static int run(int fd)
 			continue;
 		if (info.ssi_signo != SIGHUP)
 			return 0;
-		if (tls_reload(&e))
-			say(LOG_ERR, "reload: %s: the old certificates stay", e.text);
-		else
-			say(LOG_NOTICE, "reload: certificates are read again");
+		read_certificates();
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "../libreplica/libreplica.h"
 #include "../libreplica/report.h"
 #include "../libvaio/ktls.h"
+#include "../libvaio/pki.h"
 
 #define GROUP_BYTES	(32U << 20)	/* of batches that a group has in memory at most; see memory.c */
 #define GROUP_LEAST	(9U << 20)	/* and at least: one batch of VAIO_RW_MAX_BATCH */
@@ -75,6 +76,9 @@ extern struct key_limits {
 	uint64_t records, ms;
 } session_keys;
 
+/* How often changed certificates are looked for, in milliseconds. Another one for them. */
+extern uint64_t look_ms;
+
 void session_start(int fd, const char *peer);
 /* 0, or -1 when the connection is gone. Any thread. */
 int session_send(struct session *s, uint16_t type, const void *payload, size_t len);
@@ -84,6 +88,8 @@ void session_end(struct session *s, enum vaio_rw_end_code code, const char *text
 int tls_init(struct vr_err *e);
 /* Certificates, CA and CRL anew; what was there before stays when they are not right. */
 int tls_reload(struct vr_err *e);
+/* Their files are not what was read any more, and nobody is writing them. Asked about once a second. */
+bool tls_changed(void);
 /* There are newer ones than those that @s began with: they may refuse who was welcome then. */
 bool tls_stale(const struct session *s);
 int tls_start(struct session *s, struct vr_err *e);

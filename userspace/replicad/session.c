@@ -23,6 +23,8 @@
 /* 256 GiB of full ones, more than an agent sends. AES-GCM's limit is 2^24.5 of any size (RFC 8446, 5.5). */
 struct key_limits session_keys = { .records = (256ULL << 30) / KTLS_RECORD, .ms = 24 * 3600 * 1000 };
 
+uint64_t look_ms = 1000;
+
 uint64_t now_ms(void)
 {
 	struct timespec t;

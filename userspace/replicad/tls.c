@@ -17,32 +17,31 @@ struct creds {
 
 static struct creds *current;
 static atomic_uint reloads;
+static struct vaio_pki_watch watch;	/* main()'s thread's */
 static pthread_mutex_t creds_lock = PTHREAD_MUTEX_INITIALIZER;
 static gnutls_priority_t priority;
 
 static int load(struct creds *c, struct vr_err *e)
 {
-	char ca[512], crl[512], cert[512], key[512];
+	struct vaio_pki p;
 	int rc;
 
-	snprintf(ca, sizeof(ca), "%.400s/CA/cacert.pem", config.pki);
-	snprintf(crl, sizeof(crl), "%.400s/CA/cacrl.pem", config.pki);
-	snprintf(cert, sizeof(cert), "%.400s/vaio/servercert.pem", config.pki);
-	snprintf(key, sizeof(key), "%.400s/vaio/private/serverkey.pem", config.pki);
+	vaio_pki_files(&p, config.pki, "server");
+	vaio_pki_read(&watch, &p);
 	rc = gnutls_certificate_allocate_credentials(&c->x509);
 	if (rc < 0)
 		return vr_fail(e, -ENOMEM, "TLS: %s", gnutls_strerror(rc));
-	rc = gnutls_certificate_set_x509_trust_file(c->x509, ca, GNUTLS_X509_FMT_PEM);
+	rc = gnutls_certificate_set_x509_trust_file(c->x509, p.ca, GNUTLS_X509_FMT_PEM);
 	if (rc <= 0)
-		return vr_fail(e, -EINVAL, "%.150s: %s", ca, rc ? gnutls_strerror(rc) : "no certificate in it");
-	if (!access(crl, F_OK)) {
-		rc = gnutls_certificate_set_x509_crl_file(c->x509, crl, GNUTLS_X509_FMT_PEM);
+		return vr_fail(e, -EINVAL, "%.150s: %s", p.ca, rc ? gnutls_strerror(rc) : "no certificate in it");
+	if (!access(p.crl, F_OK)) {
+		rc = gnutls_certificate_set_x509_crl_file(c->x509, p.crl, GNUTLS_X509_FMT_PEM);
 		if (rc < 0)
-			return vr_fail(e, -EINVAL, "%.150s: %s", crl, gnutls_strerror(rc));
+			return vr_fail(e, -EINVAL, "%.150s: %s", p.crl, gnutls_strerror(rc));
 	}
-	rc = gnutls_certificate_set_x509_key_file(c->x509, cert, key, GNUTLS_X509_FMT_PEM);
+	rc = gnutls_certificate_set_x509_key_file(c->x509, p.cert, p.key, GNUTLS_X509_FMT_PEM);
 	if (rc < 0)
-		return vr_fail(e, -EINVAL, "%.100s, %.100s: %s", cert, key, gnutls_strerror(rc));
+		return vr_fail(e, -EINVAL, "%.100s, %.100s: %s", p.cert, p.key, gnutls_strerror(rc));
 	return 0;
 }
 
@@ -73,6 +72,14 @@ int tls_reload(struct vr_err *e)
 	pthread_mutex_unlock(&creds_lock);
 	put(old);
 	return 0;
+}
+
+bool tls_changed(void)
+{
+	struct vaio_pki p;
+
+	vaio_pki_files(&p, config.pki, "server");
+	return vaio_pki_changed(&watch, &p);
 }
 
 bool tls_stale(const struct session *s)
