@@ -374,7 +374,7 @@ int link_send_batch(struct link *l, struct vr_builder *builder, uint8_t *batch, 
 	assert(b.last_seq == w->stream.history.now.last_seq && b.last_seq - b.first_seq < max_records);
 	if (w->stream.epoch == k.control.epoch && w->stream.position > k.sent)
 		k.sent = w->stream.position;
-	l->bytes += len;
+	l->sealed++;
 	return 0;
 }
 

@@ -47,9 +47,9 @@ static inline int remove_scratch(void **state)
 
 static inline const char *in_scratch(const char *name)
 {
-	static char path[4][128];
+	static char path[8][128];
 	static int next;
-	char *p = path[next++ % 4];
+	char *p = path[next++ % 8];
 
 	snprintf(p, sizeof(path[0]), "%s/%s", scratch, name);
 	return p;
