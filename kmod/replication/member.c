@@ -194,6 +194,7 @@ static void leave(struct repl_group *g, struct repl_member *m)
 		track_spill_drop(&m->track, U64_MAX);
 	}
 	m->lost = false;
+	m->unreadable = false;
 	m->leaving = false;
 	rcu_assign_pointer(m->group, NULL);
 	spin_unlock(&m->lock);

@@ -426,6 +426,7 @@ check 'all else is sent, of both disks' wait_for 120 eval '[[ $(dirty 0) -le 131
 check 'what was not stays dirty' test "$(dirty 0)" -ge 65536
 check 'the disk says so' wait_for 120 eval '[[ $(reason) == *"no recovery points: some blocks cannot be read" ]]'
 before=$(flaky1_reads)
+check 'its reads are counted' test "${before:-0}" -gt 0
 read -r now _ </proc/uptime
 check 'writes go on' dd if=/dev/urandom of=/dev/mapper/d1 bs=64k count=4 seek=200 oflag=direct status=none
 check 'and are sent' wait_for 60 eval '[[ $(counter backlog_records) == 0 ]]'

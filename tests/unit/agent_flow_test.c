@@ -750,8 +750,7 @@ static void damage(void)
 	k->control.state = VAIO_REPL_S_RESYNC;
 	changed();
 	unlock();
-	wait_for_state(W_REFUSED);
-	assert_non_null(strstr(shared->figures.error, "disk 'd10' is source-damaged"));
+	until_state(W_REFUSED, "disk 'd10' is source-damaged");
 }
 
 /* Neither resynced over the good copy, nor is its group's history spent on records that no point can have: all wait, and it is said. */

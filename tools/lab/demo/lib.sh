@@ -71,11 +71,15 @@ patiently() {
 
 # An export's nbdkit is in the background on its own: nobody's child.
 stop_exports() {
-	local file pid
+	local file pid i
+	[[ -n $work ]] || return 0
 	for file in "$work"/run/*.pid; do
 		pid=$(cat "$file" 2>/dev/null) && [[ $(readlink "/proc/$pid/exe") == *nbdkit* ]] || continue
 		kill "$pid" 2>/dev/null || true
-		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+		for ((i = 0; i < 100; i++)); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.1
+		done
 	done
 }
 
