@@ -215,8 +215,8 @@ static uint64_t number_of(const char *key)
 	return n;
 }
 
-/* The disk of this sidecar lost data that the replica has. */
-static void damage(const char *path)
+/* The disk of this sidecar lost data that the replica has; it is @disk. */
+static void damage(const char *path, const uint8_t *disk)
 {
 	struct vaio_scfile f = { .fd = -1 };
 	struct vaio_sc_super sb;
@@ -226,12 +226,14 @@ static void damage(const char *path)
 	assert_int_equal(vaio_scfile_open(&f, path, VAIO_SCFILE_WRITE, &e), VAIO_OK);
 	assert_int_equal(vaio_scfile_load(&f, &sb, &pick, &e), VAIO_OK);
 	sb.flags |= VAIO_SC_F_SOURCE_DAMAGED;
+	memcpy(sb.disk_uuid, disk, sizeof(sb.disk_uuid));
 	assert_int_equal(vaio_scfile_store(&f, &sb, pick.copy, &e), VAIO_OK);
 	vaio_scfile_close(&f);
 }
 
 static void test_restore(void **state)
 {
+	static const uint8_t disk[VAIO_SC_ID_LEN] = { 1 }, other[VAIO_SC_ID_LEN] = { 2 };
 	uint64_t seq = model_last(&m) - 20;
 
 	(void)state;
@@ -259,8 +261,13 @@ static void test_restore(void **state)
 	done(ask_ctl("restore " GROUP " --disk 0 --to target --force"));
 	done(ctl("sidecar show target.vaio --json"));
 	assert_non_null(strstr(output, "must-compare"));
-	/* and that the disk has again what it had lost; not before it has */
-	damage(in_scratch("target.vaio"));
+	/* another disk's does not hear that it has again what it had lost */
+	damage(in_scratch("target.vaio"), other);
+	done(ask_ctl("restore " GROUP " --disk 0 --to target --force"));
+	done(ctl("sidecar show target.vaio --json"));
+	assert_non_null(strstr(output, "source-damaged"));
+	/* its own does; not before it has */
+	damage(in_scratch("target.vaio"), disk);
 	assert_true(sh("cp target.vaio damaged.vaio && truncate -s +4096 target"));
 	fails(ask_ctl("restore " GROUP " --disk 0 --to target --force"), 5, "bytes, the disk had");
 	assert_true(sh("cmp target.vaio damaged.vaio && truncate -s -4096 target"));

@@ -319,6 +319,10 @@ static int mend_sidecar(struct walk *w)
 
 	if (!w->has_sidecar || !(w->super.flags & VAIO_SC_F_SOURCE_DAMAGED))
 		return VAIO_OK;
+	if (memcmp(w->o.disk.disk, w->super.disk_uuid, sizeof(w->o.disk.disk))) {
+		vaioctl_note("'%s' is not the disk that the replica calls '%s', and stays source-damaged", w->path, w->o.disk.name);
+		return VAIO_OK;
+	}
 	w->super.flags &= ~VAIO_SC_F_SOURCE_DAMAGED;
 	rc = vaio_scfile_store(&w->sidecar, &w->super, w->pick.copy, &e);
 	return rc ? vaioctl_cmd_fail(w->cmd, rc, "%s", e.text) : VAIO_OK;
