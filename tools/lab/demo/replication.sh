@@ -81,7 +81,7 @@ stage_replication() {
 	title "A replica server, and a host whose guest's disk goes there"
 	make_pki || fail certificates
 	mkdir "$work/store" "$work/scratch"
-	# Nothing of it needs a privilege, whoever runs the demo.
+	# Nothing of it needs a capability, whoever runs the demo.
 	[[ $(id -u) != 0 ]] || unprivileged=(--bounding-set=-all --inh-caps=-all)
 	setpriv --pdeathsig TERM --no-new-privs "${unprivileged[@]}" vaio-replicad --store "$work/store" --listen 127.0.0.1:0 \
 		--pki "$shared/replica" --socket "$work/replicad.sock" --reserve 64MiB >"$work/replicad.log" 2>&1 &
@@ -91,7 +91,7 @@ stage_replication() {
 		sleep 0.1
 	done
 	port=${port##*:}
-	printf '   vaio-replicad, without privileges, on 127.0.0.1:%s, its store in %s\n' "$port" "$work/store"
+	printf '   vaio-replicad, without capabilities, on 127.0.0.1:%s, its store in %s\n' "$port" "$work/store"
 
 	mkfifo "$work/guest.in" "$work/guest.out"
 	host_options=(--extra-qemu -netdev --extra-qemu user,id=net
