@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "unit.h"
+#include "../../userspace/libreplica/message.h"
 
 #include "../../userspace/agent/seqmap.c"
 #include "../../userspace/agent/stream.c"
@@ -361,6 +362,38 @@ static void test_refused(void **state)
 	free(play);
 }
 
+/* A server that gives two disks one number, or one disk two, is not believed: the agent finds a disk by either. */
+static void test_twice(void **state)
+{
+	struct { struct vaio_rw_welcome w; struct vaio_rw_member m[3]; } d;
+	struct vr_member m = { .disk = { 1 }, .size = 1 << 20, .block_size = 512, .name = "d" };
+	struct vaio_rw_msg h;
+	char text[sizeof(why.text)];
+
+	(void)state;
+	memset(&d, 0, sizeof(d));
+	d.w.max_batch = d.w.max_batch_raw = d.w.max_records = d.w.window = htole32(4096);
+	d.w.nr_members = htole16(3);
+	for (unsigned int i = 0; i < 3; i++) {
+		m.disk[0] = (uint8_t)(1 + i);
+		m.number = (uint16_t)i;
+		vr_member_encode(&m, &d.m[i]);
+	}
+	vr_message_header(&h, VAIO_RW_WELCOME, &d, sizeof(d));
+	if (vr_message_check(&h, &d, sizeof(d), &why))
+		fail_msg("%s", why.text);
+	d.m[2].number = htole16(1);
+	vr_message_header(&h, VAIO_RW_WELCOME, &d, sizeof(d));
+	assert_int_equal(vr_message_check(&h, &d, sizeof(d), &why), -EPROTO);
+	snprintf(text, sizeof(text), "%s", why.text);
+	d.m[2].number = htole16(2);
+	d.m[2].disk[0] = 2;
+	vr_message_header(&h, VAIO_RW_WELCOME, &d, sizeof(d));
+	assert_int_equal(vr_message_check(&h, &d, sizeof(d), &why), -EPROTO);
+	assert_string_equal(text, "WELCOME: members 1 and 2 have one number or one disk");
+	assert_string_equal(why.text, text);
+}
+
 /* A disk whose device got blocks of another size is told of once, before its next record. */
 static void test_blocks(void **state)
 {
@@ -547,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_seqmap),
 		cmocka_unit_test(test_many_cuts),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_gap_reason),
 		cmocka_unit_test(test_state),

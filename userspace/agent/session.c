@@ -325,7 +325,7 @@ void session_epoch(struct worker *w)
 /* What START is told of a disk. */
 static uint16_t start_mode(struct worker *w, const struct vaio_repl_member *m)
 {
-	struct vr_member *known = stream_member(&w->stream, m->uuid);
+	struct vr_member *known = vr_history_disk(&w->stream.history, m->uuid);
 	const struct ring_disk *d = &w->run->disk[m->id];
 
 	/* A disk that joins is empty at the replica. */

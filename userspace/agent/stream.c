@@ -47,14 +47,6 @@ void stream_start(struct stream *s, uint64_t epoch, uint64_t position)
 	seqmap_begin(s->map, s->last_real, position + 1, epoch);
 }
 
-struct vr_member *stream_member(struct stream *s, const uint8_t *uuid)
-{
-	for (unsigned int i = 0; i < s->history.nr_members; i++)
-		if (!memcmp(s->history.members[i].disk, uuid, VAIO_RW_ID_LEN))
-			return &s->history.members[i];
-	return NULL;
-}
-
 int stream_index(const struct stream *s, uint16_t number)
 {
 	for (int i = 0; i < VAIO_REPL_MEMBERS; i++)
@@ -71,7 +63,7 @@ static struct vr_member *member_of(struct stream *s, unsigned int index)
 
 	if (!d || vr_is_nil(d->uuid))
 		return NULL;
-	m = d->number >= 0 ? vr_history_member(&s->history, (uint16_t)d->number) : stream_member(s, d->uuid);
+	m = d->number >= 0 ? vr_history_member(&s->history, (uint16_t)d->number) : vr_history_disk(&s->history, d->uuid);
 	if (!m || m->removed)
 		return NULL;
 	d->number = m->number;
@@ -131,7 +123,7 @@ static int make_member_add(struct stream *s, const struct vaio_repl_desc *d, uin
 	memcpy(m.disk, disk->uuid, sizeof(m.disk));
 	memcpy(m.vm, disk->vm, sizeof(m.vm));
 	memcpy(m.name, disk->name, sizeof(m.name));
-	old = stream_member(s, disk->uuid);
+	old = vr_history_disk(&s->history, disk->uuid);
 	for (unsigned int i = 0; i < s->history.nr_members; i++)
 		if (s->history.members[i].number >= number)
 			number = s->history.members[i].number + 1U;

@@ -105,9 +105,6 @@ int stream_commit(struct stream *s, const struct vaio_repl_desc *d, const struct
  */
 int stream_batch(struct stream *s, struct vr_err *e);
 
-/* The disk of history with this UUID, NULL. */
-struct vr_member *stream_member(struct stream *s, const uint8_t *uuid);
-
 /* The index of the ring whose disk has @number on the wire; -1. */
 int stream_index(const struct stream *s, uint16_t number);
 

@@ -68,6 +68,14 @@ struct vr_member *vr_history_member(struct vr_history *h, uint16_t number)
 	return NULL;
 }
 
+struct vr_member *vr_history_disk(struct vr_history *h, const uint8_t *uuid)
+{
+	for (unsigned int i = 0; i < h->nr_members; i++)
+		if (!memcmp(h->members[i].disk, uuid, VAIO_RW_ID_LEN))
+			return &h->members[i];
+	return NULL;
+}
+
 /* --- bytes --------------------------------------------------------------------- */
 
 void vr_state_encode(const struct vr_state *s, struct vaio_rs_state *d)
@@ -200,7 +208,7 @@ static const struct shape {
 static int member_add(struct vr_history *h, uint64_t seq, const struct vaio_rw_record *r, const void *payload,
 		      struct vr_err *e)
 {
-	struct vr_member m, *old;
+	struct vr_member m, *old, *other;
 	int err = vr_member_decode(payload, &m, e);
 
 	if (err)
@@ -218,9 +226,9 @@ static int member_add(struct vr_history *h, uint64_t seq, const struct vaio_rw_r
 		old->block_size = m.block_size;
 		return 0;
 	}
-	for (unsigned int i = 0; i < h->nr_members; i++)
-		if (&h->members[i] != old && !memcmp(h->members[i].disk, m.disk, sizeof(m.disk)))
-			return refuse(e, seq, "MEMBER_ADD", "the disk has number %u", h->members[i].number);
+	other = vr_history_disk(h, m.disk);
+	if (other && other != old)
+		return refuse(e, seq, "MEMBER_ADD", "the disk has number %u", other->number);
 	if (!old) {
 		if (h->nr_members == VAIO_RW_MAX_MEMBERS)
 			return refuse(e, seq, "MEMBER_ADD", "more than %u disks", VAIO_RW_MAX_MEMBERS);

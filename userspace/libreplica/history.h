@@ -49,7 +49,9 @@ void vr_history_init(struct vr_history *h);
 /* What @from says, without what is beyond its counts. */
 void vr_history_copy(struct vr_history *to, const struct vr_history *from);
 
+/* The disk with this number or UUID, also a removed one; NULL. Both are unique. */
 struct vr_member *vr_history_member(struct vr_history *h, uint16_t number);
+struct vr_member *vr_history_disk(struct vr_history *h, const uint8_t *uuid);
 
 /* Is a record one that changes more than blocks? */
 bool vr_type_is_control(uint16_t type);

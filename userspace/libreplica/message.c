@@ -66,6 +66,7 @@ int vr_message_check_header(const struct vaio_rw_msg *h, uint16_t *type, size_t 
 static int check_lists(const char *name, const char *p, size_t len, unsigned int generations, unsigned int members,
 		       struct vr_err *e)
 {
+	const struct vaio_rw_member *list;
 	uint64_t counter = 0, first = 0;
 
 	if (generations > VAIO_RW_MAX_GENERATIONS || members > VAIO_RW_MAX_MEMBERS ||
@@ -83,12 +84,16 @@ static int check_lists(const char *name, const char *p, size_t len, unsigned int
 		counter = g.counter;
 		first = g.first_seq;
 	}
+	list = (const void *)p;
 	for (unsigned int i = 0; i < members; i++) {
 		struct vr_member m;
-		int err = vr_member_decode((const void *)(p + i * sizeof(struct vaio_rw_member)), &m, e);
+		int err = vr_member_decode(&list[i], &m, e);
 
 		if (err)
 			return err;
+		for (unsigned int j = 0; j < i; j++)
+			if (list[j].number == list[i].number || !memcmp(list[j].disk, list[i].disk, sizeof(list[i].disk)))
+				return vr_fail(e, -EPROTO, "%s: members %u and %u have one number or one disk", name, j, i);
 	}
 	return 0;
 }

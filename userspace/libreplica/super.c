@@ -117,6 +117,9 @@ static int decode_entry(struct vr_super *s, unsigned int type, const void *p, si
 		if (vr_history_member(&s->base, s->base.members[s->base.nr_members].number))
 			return vr_fail(e, -EBADMSG, "superblock: member %u twice",
 				       s->base.members[s->base.nr_members].number);
+		if (vr_history_disk(&s->base, s->base.members[s->base.nr_members].disk))
+			return vr_fail(e, -EBADMSG, "superblock: the disk of member %u twice",
+				       s->base.members[s->base.nr_members].number);
 		s->base.members[s->base.nr_members++].add_seq = le64toh(((const struct vaio_rs_member *)p)->add_seq);
 		return 0;
 	}
