@@ -661,6 +661,18 @@ static void test_checkpoint(void **state)
 	free(a);
 }
 
+/* A step that was refused is nothing to the source. */
+static void still_connected(struct agent *a)
+{
+	struct vaio_rw_ping ping = { htole64(1) };
+	int type;
+
+	assert_true(agent_send(a, VAIO_RW_PING, &ping, sizeof(ping)));
+	while ((type = agent_receive(a)) != VAIO_RW_PONG)
+		if (!type || type == VAIO_RW_END)
+			fail_msg("the connection ended: %s", type ? (char *)a->in.end.text : "");
+}
+
 /* Ready, failover, undo; failover, failback, commit; failover, permanent. Whoever does not know the generation is refused. */
 static void test_failover(void **state)
 {
@@ -675,9 +687,15 @@ static void test_failover(void **state)
 	g.next_seq = m.next_seq;
 	fails(ask_ctl("undo " GROUP), 4, "'undo' is accepted from failover and failback");
 	agent_start(a, &g);
+	fails(ask_ctl("undo " GROUP), 4, "'undo' is accepted from failover and failback");
+	still_connected(a);
+	fails(ask_ctl("failover " GROUP " --point seq:999999999"), 3, "seq:");
+	still_connected(a);
+	/* one that fails later than that leaves a source that comes again */
 	done(ask_ctl("failover " GROUP " --point seq:%llu", (unsigned long long)last - 3));
 	agent_ended(a);
-	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_PROMOTED);
+	assert_int_equal(le32toh(a->in.end.code), VAIO_RW_END_BUSY);
+	assert_int_not_equal(le32toh(a->in.end.retry_ms), ~0U);
 	agent_close(a);
 	g.connection++;
 	refused("a", &g, VAIO_RW_END_PROMOTED, "taken into use");

@@ -153,15 +153,31 @@ static int new_source(struct vr_store *st, struct vr_err *e)
 	return err;
 }
 
+static int accepts(const struct step *s, uint32_t now, struct vr_err *e)
+{
+	if (now == s->accepted[0] || now == s->accepted[1])
+		return 0;
+	return vr_fail(e, -EBUSY, "the group is in the state %s: '%s' is accepted from %s", state_names[now], s->name, s->from);
+}
+
+int vr_store_failover_accepts(struct vr_store *st, enum vr_failover_step step, struct vr_err *e)
+{
+	uint32_t now;
+
+	pthread_mutex_lock(&st->lock);
+	now = st->super->failover;
+	pthread_mutex_unlock(&st->lock);
+	return accepts(&steps[step], now, e);
+}
+
 int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const struct vr_point *p, struct vr_err *e)
 {
 	const struct step *s = &steps[step];
 	uint32_t now = st->super->failover;
-	int err;
+	int err = accepts(s, now, e);
 
-	if (now != s->accepted[0] && now != s->accepted[1])
-		return vr_fail(e, -EBUSY, "the group is in the state %s: '%s' is accepted from %s", state_names[now], s->name,
-			       s->from);
+	if (err)
+		return err;
 	switch (step) {
 	case VR_FAILOVER:
 		return write_state(st, s->to, 0, p, false, e);

@@ -174,6 +174,8 @@ enum vr_failover_step {
  * meanwhile. @p: of VR_FAILOVER, the point. -EBUSY: not from this state; @e names those that are accepted.
  */
 int vr_store_failover(struct vr_store *st, enum vr_failover_step step, const struct vr_point *p, struct vr_err *e);
+/* Whether the step is accepted now, by its state alone. Anybody may ask. */
+int vr_store_failover_accepts(struct vr_store *st, enum vr_failover_step step, struct vr_err *e);
 
 /* --- reading (view.c) -------------------------------------------------------------------------- */
 

@@ -679,14 +679,17 @@ int groups_open(struct vr_err *e)
 
 /* --- what the administrator asks for ------------------------------------------------------------------ */
 
-/* The writer's place: no connection, no batch. With the group's lock. */
+/*
+ * The writer's place: no connection, no batch. With the group's lock. BUSY, not PROMOTED, which is final: should the step fail, the
+ * source comes again and goes on; else it hears PROMOTED then, with the generation.
+ */
 static int take_over(struct group *g, struct vr_err *e)
 {
 	uint64_t until = now_ms() + 60000;
 
 	while ((g->session || g->writing || g->reopening) && now_ms() < until && !stopping) {
 		if (g->session && !g->session->end)
-			session_end(g->session, VAIO_RW_END_PROMOTED, "the replica is being taken into use");
+			session_end(g->session, VAIO_RW_END_BUSY, "the replica is being taken into use");
 		drop_queue(g);
 		wait_change(g, 1000);
 	}
@@ -714,11 +717,29 @@ static int step(struct group *g, enum vr_failover_step step, const char *point, 
 	return err;
 }
 
+/* What would be refused anyway leaves the connection alone. A store that is being opened again says it later. */
+static int step_refused(struct group *g, enum vr_failover_step step, const char *point, struct vr_err *e)
+{
+	struct vr_store *st = group_get(g, NULL);
+	struct vr_point p;
+	int err;
+
+	if (!st)
+		return 0;
+	err = vr_store_failover_accepts(st, step, e);
+	if (!err && step == VR_FAILOVER)
+		err = vr_point_find(st, point, wall_ns(), &p, e);
+	group_put(g);
+	return err;
+}
+
 int group_failover(struct group *g, enum vr_failover_step what, const char *point, struct vr_err *e)
 {
 	bool failed;
-	int err;
+	int err = step_refused(g, what, point, e);
 
+	if (err)
+		return err;
 	pthread_mutex_lock(&g->lock);
 	if (what == VR_NEW_SOURCE && g->session)
 		err = vr_fail(e, -EBUSY, "%.64s (%.100s) is connected: its agent has to be stopped first", g->session->peer,

@@ -177,7 +177,7 @@ void group_expel(struct group *g, const char *subject);
 /* Takes @q over. */
 void group_queue(struct group *g, struct session *s, struct queued *q);
 void group_fence_passed(struct group *g, struct session *s);
-/* A step of a failover: ends the group's connection when it is not ready any more. The step's errors, or -EIO. */
+/* A step of a failover: ends the group's connection, unless the step is not accepted now. The step's errors, or -EIO. */
 int group_failover(struct group *g, enum vr_failover_step step, const char *point, struct vr_err *e);
 /*
  * Asks the source for a checkpoint, waits until it is durable here: its number.
