@@ -527,8 +527,8 @@ static __always_inline bool finish_record(struct repl_group *g, struct repl_io *
 	ring_local_done(&g->ring, seq);
 	if (ring_ready(&g->ring, seq))
 		repl_published(g, before);
-	if (unlikely(ring_retire(&g->ring)) && !list_empty(&g->stalled))
-		repl_unstall(g);
+	if (unlikely(ring_retire(&g->ring)))
+		repl_room(g);
 	if (unlikely(seq <= g->ring.abandoned || g->props.sync) && !status)
 		return wait_for_more(g, r);
 	repl_uncapture(r->m);

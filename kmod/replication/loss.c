@@ -204,6 +204,35 @@ void repl_unstall(struct repl_group *g)
 	resume_listed(&g->stalled);
 }
 
+/* There may be room in the ring again. Locked. */
+void repl_room(struct repl_group *g)
+{
+	repl_resync_feed(g);
+	if (!list_empty(&g->stalled))
+		repl_unstall(g);
+}
+
+/* Nobody waits for an acknowledgement any more. */
+static void waiters_go(struct repl_group *g)
+{
+	u64 seq;
+
+	for (seq = g->ring.durable + 1; g->waiters && seq < g->ring.next; seq++) {
+		struct repl_rec *rec = ring_rec(&g->ring, seq);
+		struct repl_io *r = rec->waiter;
+
+		if (!r)
+			continue;
+		rec->waiter = NULL;
+		g->waiters--;
+		repl_uncapture(r->m);
+		repl_unlisted(r);
+		spin_lock(&r->m->lock);
+		repl_resume(r->m, r);
+		spin_unlock(&r->m->lock);
+	}
+}
+
 /* Who waits may now have to wait for less. Locked. */
 void repl_policy_changed(struct repl_group *g)
 {
@@ -211,7 +240,9 @@ void repl_policy_changed(struct repl_group *g)
 
 	g->failing = false;
 	repl_unstall(g);
-	if (!repl_tracks(g))
+	if (!g->props.sync)
+		waiters_go(g);
+	if (g->props.sync && !repl_tracks(g))
 		return;
 	list_for_each_entry_safe(r, next, &g->held, range.entry) {
 		list_del(&r->range.entry);
@@ -557,9 +588,7 @@ int repl_acknowledge(struct repl_group *g, u64 epoch, u64 upto)
 			drop_spilled(g);
 			repl_gone_told(g);
 			ring_retire(&g->ring);
-			repl_resync_feed(g);
-			if (!list_empty(&g->stalled))
-				repl_unstall(g);
+			repl_room(g);
 			if (g->state == VAIO_REPL_S_RESYNC)
 				repl_update_state(g);
 		}

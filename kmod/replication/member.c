@@ -312,8 +312,9 @@ static void repl_detach(struct vaio_slot *slot)
 		spin_unlock_irq(&g->lock);
 		leave(g, m);
 	}
-	/* an acknowledgement may have kicked them since the disk stopped */
+	/* an acknowledgement, or what the agent marked, may have kicked them since the disk stopped */
 	cancel_delayed_work_sync(&m->resync_work);
+	cancel_delayed_work_sync(&m->cool_work);
 	cancel_work_sync(&m->sidecar_work);
 	track_free(&m->track);
 	intent_free(&m->intent);
@@ -514,6 +515,16 @@ static int group_of_table(struct repl_member *m, char **error)
 	return join_by_name(m, m->want, error);
 }
 
+static void note_running(struct repl_member *m)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&m->lock, flags);
+	m->running = true;
+	m->quiesced = m->noflush = m->no_wait = false;
+	spin_unlock_irqrestore(&m->lock, flags);
+}
+
 static int do_start(struct vaio_slot *slot)
 {
 	const struct repl_table *table = slot->cfg->priv;
@@ -562,19 +573,19 @@ static int do_start(struct vaio_slot *slot)
 	}
 	if (!well)
 		repl_sidecar_failed(m);
-	spin_lock_irq(&m->lock);
-	m->running = true;
-	m->quiesced = m->noflush = m->no_wait = false;
-	spin_unlock_irq(&m->lock);
 	g = repl_member_group(m);
 	if (g) {
 		spin_lock_irq(&g->lock);
+		/* the replica hears of what it grew by before a resync of that can begin */
 		if (before)
 			tell_size(g, m, before);
+		note_running(m);
 		repl_update_state(g);
 		repl_changed(g);
 		spin_unlock_irq(&g->lock);
 		repl_group_put(g);
+	} else {
+		note_running(m);
 	}
 	/* extents of writes that were let go when the sidecar took none */
 	queue_work(vaio_disk_wq(slot->disk), &m->intent_work);

@@ -413,6 +413,7 @@ enum repl_fate repl_not_captured(struct repl_group *g, struct repl_member *m);
 enum repl_fate repl_fate_now(struct repl_group *g);
 void repl_flip(struct repl_group *g, const char *reason);
 void repl_unstall(struct repl_group *g);
+void repl_room(struct repl_group *g);
 void repl_unlisted(struct repl_io *r);
 bool repl_tracks(const struct repl_group *g);
 void repl_hold(struct repl_group *g, struct repl_io *r);

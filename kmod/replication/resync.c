@@ -67,7 +67,9 @@ static void give_back(struct repl_op *op, bool failed)
 	ring_promise_drop(&g->ring);
 	repl_resync_place_free(g, m, op->slot);
 	spin_lock(&m->lock);
-	track_back(&m->track, op->bit, op->run);
+	/* all that was under way went back with its epoch: what is now is of a later read */
+	if (op->epoch == g->epoch)
+		track_back(&m->track, op->bit, op->run);
 	if (failed) {
 		m->unreadable = true;
 		m->unreadable_bit = op->bit;
@@ -498,6 +500,33 @@ out:
 	return err;
 }
 
+/* Marks what @range says; both locks are taken for so many bytes' bits at once. */
+#define MARK_AT_ONCE	(64ULL << 30)
+
+static int mark_range(struct repl_group *g, u16 id, u64 offset, u64 end)
+{
+	int err = 0;
+
+	for (; offset < end && !err; offset += min(end - offset, MARK_AT_ONCE)) {
+		u64 first = offset >> SECTOR_SHIFT;
+		u64 last = (min(end, offset + MARK_AT_ONCE) - 1) >> SECTOR_SHIFT;
+		struct repl_member *m;
+
+		spin_lock_irq(&g->lock);
+		m = member_of(g, id);
+		if (m && m->loaded) {
+			spin_lock(&m->lock);
+			repl_mark_lacking(m, first, last - first + 1);
+			spin_unlock(&m->lock);
+		} else {
+			err = -ENODEV;
+		}
+		spin_unlock_irq(&g->lock);
+		cond_resched();
+	}
+	return err;
+}
+
 /**
  * repl_mark_dirty - the replica lacks these ranges
  * @g: the group
@@ -505,43 +534,38 @@ out:
  * @range: bytes; clipped to the disk
  * @n: how many
  *
- * Process context. Return: 0, -ENODEV, or -EINVAL for a range that is empty or
- * begins beyond the disk; none is marked then.
+ * Process context. Return: 0; -EINVAL for a range that is empty or begins beyond the
+ * disk: none is marked then; -ENODEV: there is no such disk, or it left meanwhile.
  */
 int repl_mark_dirty(struct repl_group *g, u16 member, const struct vaio_repl_range *range,
 		    unsigned int n)
 {
 	struct repl_member *m;
 	unsigned int i;
+	u64 disk = 0;
 	int err = 0;
 
 	spin_lock_irq(&g->lock);
 	m = member_of(g, member);
-	if (!m || !m->loaded) {
-		err = -ENODEV;
-		goto out;
-	}
+	if (m && m->loaded)
+		disk = m->sectors << SECTOR_SHIFT;
+	spin_unlock_irq(&g->lock);
+	if (!disk)
+		return -ENODEV;
+	for (i = 0; i < n; i++)
+		if (!range[i].length || range[i].offset >= disk)
+			return -EINVAL;
 	for (i = 0; i < n && !err; i++)
-		if (!range[i].length || range[i].offset >= m->sectors << SECTOR_SHIFT)
-			err = -EINVAL;
-	if (err)
-		goto out;
-	spin_lock(&m->lock);
-	for (i = 0; i < n; i++) {
-		u64 disk = m->sectors << SECTOR_SHIFT;
-		u64 end = range[i].length > disk - range[i].offset ?
-			  disk : range[i].offset + range[i].length;
-		u64 first = range[i].offset >> SECTOR_SHIFT;
-		u64 last = (end - 1) >> SECTOR_SHIFT;
-
-		repl_mark_lacking(m, first, last - first + 1);
+		err = mark_range(g, member, range[i].offset,
+				 range[i].offset + min(range[i].length, disk - range[i].offset));
+	spin_lock_irq(&g->lock);
+	m = member_of(g, member);
+	if (m && m->loaded) {
+		repl_update_state(g);
+		repl_resync_kick(m);
+		if (m->running)
+			queue_delayed_work(queue_of(m), &m->cool_work, 0);
 	}
-	spin_unlock(&m->lock);
-	repl_update_state(g);
-	repl_resync_kick(m);
-	if (m->running)
-		queue_delayed_work(queue_of(m), &m->cool_work, 0);
-out:
 	spin_unlock_irq(&g->lock);
 	return err;
 }

@@ -59,6 +59,10 @@ agent_start
 check 'hold: a write waits for the next agent' end_write
 is 'hold: which goes on' "$(grep -c RESUMED "$WORK/agent")" 1
 agent_kill
+start_write 12
+vaioctl group set g mode=async
+check 'hold: in async mode nobody waits for an acknowledgement' end_write
+vaioctl group set g mode=sync
 start_write 8
 check 'hold: the disk can be suspended all the same' dmsetup suspend --noflush d1
 dmsetup resume d1
