@@ -66,6 +66,9 @@ void vaio_sidecars_exit(void);
  *
  * Also notes a disk that has grown. A second call only does that.
  *
+ * It counts what the sidecar said when it was opened, and writes that. Its owner may
+ * have written it since: who was refused closes it, and opens it for the next try.
+ *
  * Return: 0, -EBUSY (owned by another host, or dirty blocks are in its cache)
  * or -EIO.
  */

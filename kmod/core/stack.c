@@ -384,10 +384,17 @@ static int sidecar_check(struct vaio_stack *stack, struct transition *t)
 		.block_size = stack->geo.block_size,
 		.identity = stack->identity,
 	};
-	struct vaio_sidecar *sc = disk->sidecar;
+	struct vaio_sidecar *sc;
 
 	if (!stack->sidecar_path)
 		return 0;
+	/*
+	 * Another host may have written it since it was read: what was read then must
+	 * not be written over it. It is checked as one that is seen for the first time.
+	 */
+	if (disk->sidecar && !vaio_sidecar_owned(disk->sidecar))
+		sidecar_end(disk);
+	sc = disk->sidecar;
 	if (!sc || strcmp(disk->sidecar_path, stack->sidecar_path)) {
 		if (vaio_host_identity(expect.host_id, expect.boot_id)) {
 			strscpy(t->reason, "a sidecar needs this host's id: module parameter host_id of vaio is not set",

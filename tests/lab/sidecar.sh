@@ -131,8 +131,54 @@ check 'a table without the word sidecar starts' eval '
 	dmsetup load v1 --table "0 131072 vaio /dev/data 0 2 uuid $uuid 0" && dmsetup resume v1'
 down
 is 'nothing was written to the sidecar' "$(md5sum </dev/side)" "$before"
-check 'taken over' up /dev/data /dev/side "$uuid" takeover yes
+
+# elsewhere BYTE VALUE SIZE: the other host has written so meanwhile
+elsewhere() {
+	reseal "$WORK/side" "$WORK/side.other" "$@"
+	copy "$WORK/side.other" /dev/side oflag=direct
+}
+# again NAME REGEX: it does not resume, says why, and writes nothing
+again() {
+	local before
+	before=$(md5sum </dev/side)
+	dmsetup suspend v1
+	dmesg -C
+	check_fails "meanwhile $1: it does not resume" '' dmsetup resume v1
+	like "meanwhile $1: and says why" "$(dmesg)" "table not activated: sidecar /dev/side: $2"
+	is "meanwhile $1: nothing is written" "$(md5sum </dev/side)" "$before"
+}
+check 'it stands by again' up /dev/data /dev/side "$uuid"
+elsewhere 48 $((0xee)) 16
+again 'of another disk' "belongs to disk UUID ee000000-.*, not $uuid"
+elsewhere 112 $((131072 * 512 + 4096)) 8
+reseal "$WORK/side.other" "$WORK/side.other" 120 $((131072 * 512 + 4096)) 8
+copy "$WORK/side.other" /dev/side oflag=direct
+again 'larger' 'the disk has .* bytes but had .*; a disk does not shrink'
+elsewhere 308 2 4
+scribble /dev/side 300
+scribble /dev/side $(((1 << 20) + 300))
+again 'damaged' 'both superblocks are corrupt'
+elsewhere 308 2 4
+check 'still owned: it resumes' dmsetup resume v1
+is 'still owned: in standby' "$(state)" standby
+reseal "$WORK/side.other" "$WORK/side.other" 304 1 4
+copy "$WORK/side.other" /dev/side oflag=direct
+check 'released: suspend and resume' eval 'dmsetup suspend v1 && dmsetup resume v1'
+is 'released: it is active' "$(state)" active
+is 'released: what the other host noted is kept' "$(field /dev/side "['flags']")" "['source-damaged', 'must-compare']"
+down
+
+copy "$WORK/side" /dev/side oflag=direct
+check 'it stands by once more' up /dev/data /dev/side "$uuid"
+elsewhere 308 2 4
+check 'taken over' eval '
+	dmsetup load v1 --table "$(line /dev/data /dev/side "$uuid" takeover yes)" && dmsetup suspend v1 && dmsetup resume v1'
 is 'it is active' "$(state)" active
+is 'what the other host noted is kept' "$(field /dev/side "['flags']")" "['source-damaged', 'must-compare']"
+down
+copy "$WORK/side" /dev/side oflag=direct
+check 'taken over at once' up /dev/data /dev/side "$uuid" takeover yes
+is 'at once it is active' "$(state)" active
 down
 
 # --- damaged
