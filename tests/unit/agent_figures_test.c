@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a group's process of vaio-agent makes of the kernel's figures and of its clock, up to what vaioctl says of it: how far a
- * resync is, the age of what would be lost, and the rate that it may send with. Clock, kernel and connection are the test's.
+ * resync is, the age of what would be lost, and the rate that it may send with; and whose the differences are that the replica
+ * tells of. Clock, kernel and connection are the test's.
  */
 #include <endian.h>
 #include <jansson.h>
@@ -59,6 +60,7 @@ static uint64_t published, next_offset;
 static struct vaio_repl_member disks[2];
 static unsigned int nr_disks;
 static uint8_t payload[PAYLOAD];
+static uint16_t writes_to;		/* the index of the disk that is written */
 
 uint64_t ring_published(const struct ring *r) { (void)r; return published; }
 uint64_t ring_epoch(const struct ring *r) { (void)r; return 1; }
@@ -83,9 +85,15 @@ int ring_start(struct ring *r, uint64_t epoch, const struct vaio_repl_member *m,
 	return -EAGAIN;
 }
 
+static uint64_t marked[2];	/* bytes of each disk */
+
 int ring_mark_dirty(struct ring *r, uint16_t member, const struct vaio_rw_range *range, unsigned int n)
 {
-	(void)r; (void)member; (void)range; (void)n;
+	(void)r;
+	if (member >= nr_disks)
+		return -ENODEV;
+	while (n--)
+		marked[member] += le64toh(range[n].length);
 	return 0;
 }
 
@@ -112,6 +120,7 @@ int ring_record(const struct ring *r, uint64_t seq, struct vaio_repl_desc *d, co
 	if (d->type == VAIO_REPL_WRITE) {
 		d->offset = next_offset = (next_offset + PAYLOAD) % GIB;
 		d->length = d->data_len = PAYLOAD;
+		d->member = writes_to;
 	}
 	*p = payload;
 	return 0;
@@ -206,6 +215,59 @@ static void test_rate(void **state)
 	}
 	group_config.rate = 0;
 	assert_true(send_for(1) > 4 * rates[2]);
+}
+
+/* --- differences -------------------------------------------------------------------------------------------- */
+
+/* The replica compared 4 KiB of the disk that has @number on the wire: they differ. */
+static void replica_differs(uint16_t number)
+{
+	struct { struct vaio_rw_diff d; struct vaio_rw_range range; } m = {
+		.d = { .seq = htole64(w->stream.history.now.last_seq), .member = htole16(number), .nr_ranges = htole32(1) },
+		.range = { .length = htole64(4096) },
+	};
+	struct vr_err e;
+
+	if (diff(w, &m.d, &e))
+		fail_msg("%s", e.text);
+}
+
+/* Whatever begins or leaves while a disk is compared: what differs is marked, there and nowhere else. */
+static void test_differences(void **state)
+{
+	struct vr_err e;
+
+	(void)state;
+	nr_disks = 2;
+	send_for(1);
+	replica_differs(0);
+	assert_int_equal(marked[0], 4096);
+	/* another one begins: no record of the first one is given out from here to its difference */
+	disks[0].flags = VAIO_REPL_M_CAPTURED;
+	assert_int_equal(start_disks(w, &e), 0);
+	replica_differs(0);
+	assert_int_equal(marked[0], 2 * 4096);
+	assert_int_equal(marked[1], 0);
+	/* it left and came back at the second index, and nobody has the first one */
+	memcpy(w->run->disk[1].uuid, disks[0].uuid, sizeof(disks[0].uuid));
+	name_disks(w);
+	writes_to = 1;
+	send_for(1);
+	writes_to = 0;
+	replica_differs(0);
+	assert_int_equal(marked[0], 2 * 4096);
+	assert_int_equal(marked[1], 4096);
+	/* and a disk that the replica never had has the first one */
+	w->run->disk[0].uuid[0] = 3;
+	memset(w->run->disk[1].uuid, 0, sizeof(w->run->disk[1].uuid));
+	name_disks(w);
+	replica_differs(0);
+	assert_int_equal(marked[0], 2 * 4096);
+	assert_int_equal(marked[1], 4096);
+	memcpy(w->run->disk[0].uuid, disks[0].uuid, sizeof(disks[0].uuid));
+	name_disks(w);
+	disks[0].flags = 0;
+	w->stream.resync_kind = VAIO_RW_S_INITIAL;
 }
 
 /* --- figures ------------------------------------------------------------------------------------------------ */
@@ -522,6 +584,7 @@ static int begin_test(void **state)
 	w->shared = child->shared;
 	w->config = &group_config;
 	w->run = calloc(1, sizeof(*w->run));
+	w->run->disk[0].uuid[0] = 1;
 	w->requests = -1;
 	w->exit = -1;
 	w->ring.bound.nr_desc = 4096;
@@ -570,6 +633,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_told),
 	};

@@ -127,9 +127,11 @@ static void name_disks(struct worker *w)
 {
 	for (int i = 0; i < VAIO_REPL_MEMBERS; i++) {
 		struct stream_disk *d = &w->stream.disk[i];
+		/* Of a disk that is still there the replica may have differences to tell, by this number. */
+		int number = memcmp(d->uuid, w->run->disk[i].uuid, sizeof(d->uuid)) ? -1 : d->number;
 
 		memset(d, 0, sizeof(*d));
-		d->number = -1;
+		d->number = number;
 		memcpy(d->uuid, w->run->disk[i].uuid, sizeof(d->uuid));
 		/* Guests that are not known to be one are kept apart: no frame mixes their disks. */
 		memcpy(d->vm, vr_is_nil(w->config->guest) ? d->uuid : w->config->guest, sizeof(d->vm));

@@ -55,6 +55,17 @@ int stream_index(const struct stream *s, uint16_t number)
 	return -1;
 }
 
+/* A disk that left and came back may have another index: the number is that one's. */
+static void set_number(struct stream *s, unsigned int index, uint16_t number)
+{
+	if (s->disk[index].number == number)
+		return;
+	for (int i = 0; i < VAIO_REPL_MEMBERS; i++)
+		if (s->disk[i].number == number)
+			s->disk[i].number = -1;
+	s->disk[index].number = number;
+}
+
 /* The disk's entry in history, NULL when it is not in the group there. */
 static struct vr_member *member_of(struct stream *s, unsigned int index)
 {
@@ -66,7 +77,7 @@ static struct vr_member *member_of(struct stream *s, unsigned int index)
 	m = d->number >= 0 ? vr_history_member(&s->history, (uint16_t)d->number) : vr_history_disk(&s->history, d->uuid);
 	if (!m || m->removed)
 		return NULL;
-	d->number = m->number;
+	set_number(s, index, m->number);
 	return m;
 }
 
@@ -373,7 +384,7 @@ int stream_commit(struct stream *s, const struct vaio_repl_desc *d, const struct
 		s->clock_told = (int64_t)(d->real_ns - d->mono_ns);
 		break;
 	case VAIO_RW_R_MEMBER_ADD:
-		s->disk[d->member].number = le16toh(r.member);
+		set_number(s, d->member, le16toh(r.member));
 		break;
 	}
 	s->piece += it->piece;

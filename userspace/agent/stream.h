@@ -25,7 +25,7 @@ struct stream_disk {
 	char name[VAIO_RW_NAME_LEN];
 	uint64_t bytes;
 	uint32_t block_size;		/* 0: not known */
-	int number;			/* on the wire; -1: not known in this history */
+	int number;			/* on the wire, of the records that were given out last; -1: none was in this session */
 };
 
 /* What an administrator wanted of the CHECKPOINT record @ring. */
