@@ -150,6 +150,13 @@ static int rotate(struct vr_store *st, struct vr_err *e)
 		st->failed = true;
 		return vr_fail_errno(e, err, "journal segment %" PRIx64, old->id);
 	}
+	/*
+	 * It is durable, whether a commit follows or not. Upkeep goes by this when it applies the segment: what it may not take is the
+	 * last point, also when a gap after that is in no commit yet.
+	 */
+	pthread_mutex_lock(&st->lock);
+	st->durable = st->history->now;
+	pthread_mutex_unlock(&st->lock);
 	err = vr_segment_create(st, old->id + 1, &st->history->now, &s, e);
 	if (err)
 		return err;

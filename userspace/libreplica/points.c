@@ -131,9 +131,11 @@ static struct vr_stretch stretch_at(const struct vr_store *st, unsigned int i)
 {
 	const struct vr_stretch_start *s = &st->stretches[i];
 	struct vr_stretch one = { .first = s->first, .first_ns = s->time_ns, .kind = s->kind };
+	bool ends = i + 1 < st->nr_stretches && s[1].first - 1 <= st->durable.last_seq;
 
-	one.last = i + 1 < st->nr_stretches ? s[1].first - 1 : st->durable.last_seq;
-	one.last_ns = i + 1 < st->nr_stretches ? s[1].time_ns : st->durable.time_ns;
+	/* What ends it may be in no commit yet. */
+	one.last = ends ? s[1].first - 1 : st->durable.last_seq;
+	one.last_ns = ends ? s[1].time_ns : st->durable.time_ns;
 	return one;
 }
 

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What upkeep of a store may take and when, beside who writes, who reads, and what is being opened. */
+
+#include "one_store.h"
+
+/* --- the last good point ------------------------------------------------------------------------------------ */
+
+static void latest_is(struct vr_store *of, uint64_t at_least, const char *when)
+{
+	struct vr_point p = { .seq = 0 };
+	int rc = vr_point_find(of, "latest", 0, &p, &why);
+
+	if (rc || p.seq < at_least)
+		fail_msg("%s: latest is seq:%llu (%d, %s), seed %llu", when, (unsigned long long)p.seq, rc, rc ? why.text : "",
+			 (unsigned long long)seed);
+}
+
+static int is_durable(void *arg, const struct vr_stretch *s)
+{
+	uint64_t *durable = arg;
+
+	if (s->last > *durable)
+		fail_msg("seq:%llu is told of, durable is seq:%llu", (unsigned long long)s->last, (unsigned long long)*durable);
+	return 0;
+}
+
+static void append_group(unsigned int type, const void *payload, uint32_t bytes)
+{
+	const void *batch;
+	size_t len;
+
+	assert_int_equal(model_group(&m, type, payload, bytes, NULL), 0);
+	batch = vr_builder_finish(m.builder, &len);
+	ok(vr_store_append(st, batch, len, &why));
+}
+
+/*
+ * The segment that a gap begins in is full before the writer comes to its commit, and upkeep wants room: the point before the gap
+ * stays, also where it is the first one, and no commit was there since.
+ */
+static void test_last_point(void **state)
+{
+	struct vaio_rw_gap gap = { .reason = htole32(VAIO_RW_GAP_LINK) };
+
+	(void)state;
+	for (unsigned int round = 0; round < 6; round++) {
+		bool first = round % 3 == 1, ended = round % 3 == 2, pressure = round < 3;
+		struct vr_store *after;
+		struct memfs *cut;
+		uint64_t good, durable;
+		bool more;
+
+		if (first) {
+			fs = memfs_new(seed);
+			model_init(&m, seed);
+			m.stretches = false;
+			ok(vr_store_create(&fs->io, m.group, "group", &why));
+			st = open_store(fs);
+			/* a generation, two disks, a resync that begins */
+			append(4);
+			ok(vr_store_commit(st, &why));
+			assert_int_equal(info_of(st).durable.complete_seq, 0);
+			append_group(VAIO_RW_R_RESYNC_END, NULL, 0);
+		} else {
+			begin(0);
+			more_segments(2);
+			ok(vr_store_commit(st, &why));
+			if (!pressure)
+				append(10);
+		}
+		good = model_last(&m);
+		append_group(VAIO_RW_R_GAP, &gap, sizeof(gap));
+		if (ended) {
+			append_group(VAIO_RW_R_RESYNC_END, NULL, 0);
+			good = model_last(&m);
+			append_group(VAIO_RW_R_GAP, &gap, sizeof(gap));
+		}
+		durable = info_of(st).durable.last_seq;
+		ok(vr_store_stretches(st, 0, 1000, is_durable, &durable, &more, &why));
+		more_segments(1);
+		ok(vr_store_set_retention(st, 0, pressure ? 0 : 1, 0, &why));
+		maintain_all(pressure);
+		assert_true(info_of(st).base.last_seq <= good);
+		latest_is(st, good, "before the commit");
+		cut = power_cut();
+		after = open_store(cut);
+		latest_is(after, good, "after a cut");
+		vr_store_close(after);
+		memfs_free(cut);
+		ok(vr_store_commit(st, &why));
+		maintain_all(pressure);
+		latest_is(st, good, "after the commit");
+		ok(model_check(st, &m, good, &why));
+		end();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_last_point),
+	};
+
+	begin_tests();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
