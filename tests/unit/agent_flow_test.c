@@ -796,6 +796,44 @@ static void test_source_damaged(void **state)
 	assert_int_equal(end_worker(SIGTERM), 0);
 }
 
+/* The group comes back to disks that are new: all of each is sent, and no connection that is lost on the way makes that too little. */
+static void test_failback_new_disks(void **state)
+{
+	unsigned int full = k->starts[VAIO_REPL_START_FULL], compared = k->starts[VAIO_REPL_START_CHECK];
+	bool begun = false;
+
+	(void)state;
+	start_worker();
+	fail_over_and_back();
+	lock();
+	k->checks_held = 0;
+	for (uint16_t d = 0; d < DISKS; d++) {
+		k->absent[d] = k->damaged[d] = false;
+		k->uuid[d] = (uint8_t)(30 + d);
+		k->number[d] = (uint16_t)(DISKS + 2 + d);
+	}
+	unlock();
+	start_worker();
+	/* that they are sent is durable, and the kernel gives up */
+	for (int i = 0; i < 30000 && !begun; i++) {
+		lock();
+		begun = captured() && k->durable == k->next - 1;
+		unlock();
+		usleep(2000);
+	}
+	if (!begun)
+		fail_msg("it does not begin: %s; see the log in %s", shared->figures.error, scratch);
+	lock();
+	lose();
+	unlock();
+	settle();
+	run_guest(20);
+	check_all();
+	assert_int_equal(k->starts[VAIO_REPL_START_FULL], full + 2);
+	assert_int_equal(k->starts[VAIO_REPL_START_CHECK], compared);
+	assert_int_equal(end_worker(SIGTERM), 0);
+}
+
 int main(void)
 {
 	const char *given = getenv("VAIO_SEED");
@@ -817,6 +855,7 @@ int main(void)
 		cmocka_unit_test(test_killed_at_start),
 		cmocka_unit_test(test_swapped),
 		cmocka_unit_test(test_source_damaged),
+		cmocka_unit_test(test_failback_new_disks),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);

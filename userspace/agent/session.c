@@ -406,7 +406,7 @@ static int start_disks(struct worker *w, struct vr_err *e)
 {
 	struct stream *s = &w->stream;
 	uint64_t bytes = 0;
-	bool first = !s->live;
+	bool first = !s->live, bitmap = false;
 	unsigned int wait = 0;
 	uint32_t kind = 0;
 	int err = ring_members(&w->ring, w->member, &w->nr_members);
@@ -432,8 +432,7 @@ static int start_disks(struct worker *w, struct vr_err *e)
 		bytes += mode == VAIO_REPL_START_FULL ? m->bytes : m->dirty;
 		if (mode == VAIO_REPL_START_CHECK)
 			kind = VAIO_RW_S_COMPARE;
-		else if (mode == VAIO_REPL_START_FULL && !kind && !s->history.now.complete_seq)
-			kind = VAIO_RW_S_INITIAL;
+		bitmap |= mode == VAIO_REPL_START_BITMAP;
 		/* After a crash of the host the kernel knows of no gap; what the disks say tells. */
 		if (first && s->history.now.complete_seq && (mode == VAIO_REPL_START_CHECK || m->dirty ||
 							     m->flags & VAIO_REPL_M_ALONE))
@@ -441,8 +440,11 @@ static int start_disks(struct worker *w, struct vr_err *e)
 	}
 	if (!wait)
 		return 0;
+	/* When all of each disk is sent no bitmap is believed, also after a failback. */
+	if (!kind)
+		kind = bitmap ? VAIO_RW_S_BITMAP : VAIO_RW_S_INITIAL;
 	/* Kept for the next process, which may be the one that sends RESYNC_BEGIN. */
-	s->resync_kind = w->run->resync_kind = kind ? kind : VAIO_RW_S_BITMAP;
+	s->resync_kind = w->run->resync_kind = kind;
 	s->resync_bytes = w->run->resync_bytes = bytes;
 	if (s->gap && !w->run->gap_since_ns)
 		w->run->gap_since_ns = mono_ns();

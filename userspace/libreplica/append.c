@@ -284,7 +284,8 @@ static int check_returned(struct vr_store *st, const struct vr_batch *b, struct 
 		if (type != VAIO_RW_R_RESYNC_BEGIN)
 			continue;
 		memcpy(&s, vr_batch_payload(b, i), sizeof(s));
-		if (le32toh(s.kind) == VAIO_RW_S_BITMAP)
+		/* One that looks at everything has begun: what it has not sent yet is in the bitmap. */
+		if (le32toh(s.kind) == VAIO_RW_S_BITMAP && !begun)
 			return vr_fail(e, -EPROTO, "record %" PRIu64 ": after a failback a resync of a bitmap is not enough: the source "
 				       "has to be compared", b->first_seq + i);
 		begun = true;
