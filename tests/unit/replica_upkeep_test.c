@@ -95,10 +95,78 @@ static void test_last_point(void **state)
 	}
 }
 
+/* --- an index that is made again -------------------------------------------------------------------------- */
+
+static unsigned int runs_refused;
+
+static int refuse_runs(struct memfs *of, const char *what, const char *path)
+{
+	(void)of;
+	return !strcmp(what, "open") && !strcmp(path, "index/new") && runs_refused && runs_refused-- ? -ENOSPC : 0;
+}
+
+/*
+ * The index of some segments, or of all, is lost, and there is no room for so many of them: what cannot be written stays in memory,
+ * the newest segment goes on growing, and one that has its run is let alone.
+ */
+static void test_index_full(void **state)
+{
+	struct vr_options o = small;
+
+	(void)state;
+	o.merge = 100;
+	for (unsigned int round = 0; round < 12; round++) {
+		bool all = round % 2;
+		char kept[VR_RUN_NAME];
+		struct vr_info info;
+		uint64_t last, room, avail, reserve;
+
+		begin(0);
+		vr_store_close(st);
+		o.index_bytes = 0;
+		ok(vr_store_open(&fs->io, &o, &st, &why));
+		more_segments(4);
+		ok(vr_store_commit(st, &why));
+		maintain_all(false);
+		last = model_last(&m);
+		vr_run_name(kept, vr_newest(st)->id - 1, vr_newest(st)->id - 1);
+		vr_store_close(st);
+		for (unsigned int i = fs->nr_names; i-- > 0;)
+			if (strstr(fs->names[i].name, ".run") && (all || strcmp(fs->names[i].name, kept)))
+				fs->io.ops->remove(&fs->io, fs->names[i].name);
+		/* less than one segment's takes */
+		o.index_bytes = 1;
+		runs_refused = round / 2;
+		fs->before = refuse_runs;
+		ok(vr_store_open(&fs->io, &o, &st, &why));
+		assert_int_equal(runs_refused > 0, round / 2 > st->nr_segments - 1 - !all);
+		fs->before = NULL;
+		assert_true(vr_newest(st)->mem && vr_newest(st)->batches && !vr_newest(st)->sum_file);
+		ok(model_check(st, &m, last, &why));
+		/* what is in memory has its place kept, also when what is newer is on the disk */
+		ok(vr_store_set_retention(st, 0, 0, 1 << 30, &why));
+		info = info_of(st);
+		room = (1 << 30) - info.journal_bytes - info.index_bytes - info.base_bytes;
+		for (unsigned int i = 0; i < st->nr_segments; i++)
+			if (st->segments[i]->mem)
+				room -= st->segments[i]->mem->nr * sizeof(struct vaio_rs_key) + 3 * VAIO_RS_PAGE;
+		assert_true(vr_store_room(st, &avail, &reserve) <= room);
+		maintain_all(false);
+		assert_int_equal(vr_index_bytes(st), 0);
+		append(10);
+		ok(vr_store_commit(st, &why));
+		reopen();
+		assert_int_equal(info_of(st).durable.last_seq, model_last(&m));
+		ok(model_check(st, &m, model_last(&m), &why));
+		end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_last_point),
+		cmocka_unit_test(test_index_full),
 	};
 
 	begin_tests();

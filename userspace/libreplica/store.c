@@ -584,9 +584,9 @@ static int load(struct vr_store *st, struct vr_err *e)
 		err = load_segment(st, i, &torn, e);
 		/*
 		 * When the index was lost it is made again as it is read: all of it may be more than there is memory. What
-		 * cannot be written now stays there.
+		 * cannot be written now stays there; so does that of the newest segment, which grows.
 		 */
-		if (!err && st->o.write && vr_index_bytes(st) > st->o.index_bytes)
+		if (!err && st->o.write && i + 1 < st->nr_segments && st->segments[i]->mem && vr_index_bytes(st) > st->o.index_bytes)
 			vr_seal(st, st->segments[i], NULL);
 	}
 	if (!err && st->history->now.last_seq < st->super->base.now.last_seq)
@@ -734,10 +734,14 @@ uint64_t vr_store_room(const struct vr_store *st, uint64_t *avail, uint64_t *res
 {
 	uint64_t total = 0, used = vr_journal_bytes(st) + st->index_bytes + st->base_bytes, have, quota;
 
-	/* The index of what is not sealed yet will want its place too. */
-	for (unsigned int i = st->nr_segments; i-- > 0 && st->segments[i]->mem;)
-		used += st->segments[i]->mem->nr * sizeof(struct vaio_rs_key) * 33 / 32 + st->segments[i]->controls_len +
-			st->segments[i]->nr_batches * sizeof(struct vaio_rs_sum_batch) + 3 * VAIO_RS_PAGE;
+	/* The index of what is not sealed yet will want its place too. One that was lost may be older than what is sealed. */
+	for (unsigned int i = 0; i < st->nr_segments; i++) {
+		const struct vr_segment *s = st->segments[i];
+
+		if (s->mem)
+			used += s->mem->nr * sizeof(struct vaio_rs_key) * 33 / 32 + s->controls_len +
+				s->nr_batches * sizeof(struct vaio_rs_sum_batch) + 3 * VAIO_RS_PAGE;
+	}
 	*avail = 0;
 	if (st->io->ops->space(st->io, &total, avail))
 		*avail = 0;
