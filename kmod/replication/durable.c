@@ -69,7 +69,34 @@ static bool owes_compare(const struct repl_member *m)
 	return m->sc && vaio_sidecar_owes_compare(m->sc);
 }
 
-/* The bits cannot be kept any more. From a worker, start() or stop(). */
+/*
+ * The bits cannot be kept any more. The sidecar says so before writes go on that it does
+ * not know of: until then these wait for their extents. Whoever comes second waits for it too,
+ * or tries again. @first: it is news.
+ */
+static void give_up_bits(struct repl_member *m, bool first)
+{
+	int err;
+
+	/* the next start that finds it well writes all that is known */
+	memset(m->sc_uuid, 0, sizeof(m->sc_uuid));
+	err = vaio_sidecar_set_must_compare(m->sc, true);
+	if (err && first)
+		pr_err("disk '%s': sidecar %s takes no writes, not even the flag must-compare: until it does, a crash leaves bits that cannot be trusted\n",
+		       vaio_disk_name(m->slot->disk), vaio_sidecar_path(m->sc));
+	spin_lock_irq(&m->lock);
+	m->sidecar_bad |= err != 0;
+	m->durable = false;
+	if (m->running) {
+		if (first)
+			queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+		/* the flag may be owed, and no extent hot that would look after it */
+		queue_delayed_work(vaio_disk_wq(m->slot->disk), &m->cool_work, PAY_EVERY);
+	}
+	spin_unlock_irq(&m->lock);
+}
+
+/* It could not be written. From a worker, start() or stop(). */
 void repl_sidecar_failed(struct repl_member *m)
 {
 	bool first;
@@ -77,17 +104,8 @@ void repl_sidecar_failed(struct repl_member *m)
 	spin_lock_irq(&m->lock);
 	first = !m->sidecar_bad;
 	m->sidecar_bad = true;
-	m->durable = false;
 	spin_unlock_irq(&m->lock);
-	if (!first)
-		return;
-	/* the next start that finds it well writes all that is known */
-	memset(m->sc_uuid, 0, sizeof(m->sc_uuid));
-	if (vaio_sidecar_set_must_compare(m->sc, true))
-		pr_err("disk '%s': sidecar %s takes no writes, not even the flag must-compare: until it does, a crash leaves bits that cannot be trusted\n",
-		       vaio_disk_name(m->slot->disk), vaio_sidecar_path(m->sc));
-	if (m->running)
-		queue_work(vaio_disk_wq(m->slot->disk), &m->sidecar_work);
+	give_up_bits(m, first);
 }
 
 /* --- pages ------------------------------------------------------------------------ */
@@ -402,11 +420,10 @@ void repl_cool_work(struct work_struct *work)
 	spin_lock_irq(&m->lock);
 	pressure = !list_empty(&m->cap_wait);
 	spin_unlock_irq(&m->lock);
-	if (READ_ONCE(m->durable)) {
-		mutex_lock(&m->pages);
+	mutex_lock(&m->pages);
+	if (READ_ONCE(m->durable))
 		cold = cool(m, pressure);
-		mutex_unlock(&m->pages);
-	}
+	mutex_unlock(&m->pages);
 	spin_lock_irq(&m->lock);
 	if (!m->durable)
 		/* nothing to wait for any more */
@@ -457,22 +474,26 @@ static bool note_alone(struct repl_member *m)
 	return true;
 }
 
-/* The flag goes: from here on the bits on the sidecar are all, so they go there first. */
+/*
+ * The flag goes: from here on the bits on the sidecar are all, so they go there first. No
+ * other writer of pages comes between, which would find the flag set when it fails.
+ */
 static void clear_compare(struct repl_member *m)
 {
 	bool clear;
 	int err;
 
+	if (!READ_ONCE(m->clear_compare))
+		return;
+	mutex_lock(&m->pages);
 	spin_lock_irq(&m->lock);
-	clear = m->sc && m->clear_compare && !m->sidecar_bad && track_clean(&m->track);
+	clear = m->clear_compare && m->durable && track_clean(&m->track);
 	m->clear_compare = false;
 	m->clearing = clear;
 	spin_unlock_irq(&m->lock);
 	if (!clear)
-		return;
-	mutex_lock(&m->pages);
+		goto out;
 	err = repl_write_pages(m, false);
-	mutex_unlock(&m->pages);
 	if (!err)
 		err = vaio_sidecar_set_must_compare(m->sc, false);
 	if (err)
@@ -480,6 +501,8 @@ static void clear_compare(struct repl_member *m)
 	spin_lock_irq(&m->lock);
 	m->clearing = false;
 	spin_unlock_irq(&m->lock);
+out:
+	mutex_unlock(&m->pages);
 }
 
 /* The flag is set because an agent wants to begin anew; it is told that it may. */

@@ -412,7 +412,7 @@ static int note_compare(struct repl_member *m, u32 flags)
 	bool noted;
 
 	spin_lock(&m->lock);
-	noted = !m->sc || m->sidecar_bad || ((flags & VAIO_SC_F_MUST_COMPARE) && !m->clearing);
+	noted = !m->durable || ((flags & VAIO_SC_F_MUST_COMPARE) && !m->clearing);
 	m->note_compare |= !noted;
 	/* it is not the end of an earlier one any more */
 	m->clear_compare = false;

@@ -42,6 +42,23 @@ d1_table() {
 	echo "0 $((MIB * 2048)) vaio /dev/data1 0 $((2 + ${#features[@]})) uuid $(disk_uuid 1) ${features[*]} ${filters[*]}"
 }
 
+# nowait DISK FIRST LAST: one write to each of these extents; prints how many were refused because they would wait
+nowait() {
+	python3 - "$@" <<-'END'
+		import mmap, os, sys
+		disk = os.open("/dev/mapper/" + sys.argv[1], os.O_RDWR | os.O_DIRECT)
+		block = mmap.mmap(-1, 4096)
+		block[:] = b"n" * 4096
+		refused = 0
+		for extent in range(int(sys.argv[2]), int(sys.argv[3]) + 1):
+		    try:
+		        os.pwritev(disk, [block], extent << 22, os.RWF_NOWAIT)
+		    except BlockingIOError:
+		        refused += 1
+		print(refused)
+	END
+}
+
 new_group() { vaioctl group create g ring=16MiB "$@"; }
 dirty() { group_field ".disks[$1].dirty"; }
 
@@ -260,9 +277,82 @@ check 'it works again, and the disk is suspended and resumed' eval 'side_works; 
 check 'the extents that are hot are noted on it' intent_noted
 agent_start
 copies_equal 'and the copies become equal once more'
+
+# --- a sidecar of which superblocks and pages fail or wait, each by itself
+
+# Its superblocks (2056 sectors), and the page that says what is hot, are devices over others that fail or are suspended
+at=$(($(vaioctl --json sidecar dump /dev/side1 | jq '[.. | objects | select(.name? == "intent").offset] | first') / 512))
+super_is() { echo "0 2056 $1 /dev/side1 0${*:2}"; }
+page_is() { echo "0 8 $1 /dev/side1 $at${*:2}"; }
+becomes() { dmsetup load "$1" --table "$2" && dmsetup suspend "$1" && dmsetup resume "$1"; }
+fails=(flakey ' 0 60 1 error_writes')
+under_way() { [[ $(awk '{ print $2 }' "/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor "$1")/inflight") != 0 ]]; }
+sidecar_failed() { vaioctl disk show d1 | grep -q 'sidecar *= *failed'; }
+write_extent() { dd if=/dev/urandom of=/dev/mapper/d1 bs=4096 count=1 seek=$(($1 << 10)) oflag=direct status=none; }
+
+check 'a sidecar in parts' eval '
+	dmsetup create super0 --table "$(super_is linear)" && dmsetup create page0 --table "$(page_is linear)" &&
+	dmsetup create super --table "0 2056 linear /dev/mapper/super0 0" &&
+	dmsetup create page --table "0 8 linear /dev/mapper/page0 0" &&
+	becomes faulty "0 2056 linear /dev/mapper/super 0
+2056 $((at - 2056)) linear /dev/side1 2056
+$at 8 linear /dev/mapper/page 0
+$((at + 8)) $(($(blockdev --getsz /dev/side1) - at - 8)) linear /dev/side1 $((at + 8))"'
+check 'it is settled' eval 'settled && trusted'
+
+# it takes no pages, and the flag must-compare is still on its way
+becomes page0 "$(page_is "${fails[@]}")"
+dmsetup suspend super0
+write_extent 5 &
+waits=$!
+check 'the flag is being written' wait_for 60 under_way super
+check 'because a page failed' wait_for 60 sidecar_failed
+is 'until then no write goes on of which nothing is noted' "$(nowait d1 6 6)" 1
+dmsetup resume super0
+wait $waits
+is 'then they do' "$? $(write_extent 6; echo $?)" '0 0'
+check 'and the flag is there' must_compare
+becomes page0 "$(page_is linear)"
+agent_kill
+check 'the disk starts again with a sidecar that works' eval 'dmsetup remove --retry d1 && faulty_up'
+agent_start
+copies_equal 'the copies become equal'
+check 'and the sidecar is trusted' eval 'settled && wait_for 60 trusted'
+
+# it takes no superblock, and nothing is written that would make anybody look again
+agent_kill
+becomes super0 "$(super_is "${fails[@]}")"
+vaioctl event post d1 revert >/dev/null 2>&1
+check 'the sidecar took nothing' eval 'sidecar_failed && trusted'
+becomes super0 "$(super_is linear)"
+check 'it is told when it works again, though the disk is idle' wait_for 60 must_compare
+
+# it stops taking pages just when the flag is about to go
+check 'the disk starts again' eval 'dmsetup suspend d1 && dmsetup resume d1'
+vaioctl group set g resync_rate=64KiB
+agent_start --mode full
+check 'a resync has begun' wait_for 60 eval '
+	[[ $(group_field ".disks[0].state") == resync && $(dirty 0) -lt $((MIB << 20)) ]] && ! bitmap_clean 1'
+dmsetup suspend page0
+write_extent 0 &
+waits=$!
+check 'a page is being written' wait_for 60 under_way page
+vaioctl group set g resync_rate=any
+check 'all is sent' wait_for 120 caught_up
+check 'and the flag is the last that is left' wait_for 60 eval '[[ $(sidecar_says 1 flags) == "[\"must-compare\"]" ]]'
+becomes page0 "$(page_is "${fails[@]}")"
+wait $waits
+is 'the write that found it is written' $? 0
+check 'the disk is removed' dmsetup remove --retry d1
+check 'everything is still to be compared' must_compare
+becomes page0 "$(page_is linear)"
+faulty_up
+agent_kill
+agent_start
+copies_equal 'it is, and the copies are equal'
 agent_kill
 dmsetup remove --retry d1
-dmsetup remove --retry faulty
+for part in faulty super page super0 page0; do dmsetup remove --retry $part; done
 dmsetup create d1 --table "$(repl_table 1 group g)"
 agent_start
 
@@ -509,23 +599,7 @@ mem_disk sidew 4
 vaioctl sidecar format /dev/sidew --device /dev/wide --disk "$(disk_uuid 4)" --grow-factor 1 --epochs 0 >/dev/null
 check 'a disk of which 64 extents may be hot' dmsetup create d4 --table \
 	"0 $((264 * 2048)) vaio /dev/wide 0 4 uuid $(disk_uuid 4) sidecar /dev/sidew 1 replication 2 intent_cap 64"
-# nowait FIRST LAST: one write to each of these extents; prints how many were refused because they would wait
-nowait() {
-	python3 - "$@" <<-'END'
-		import mmap, os, sys
-		disk = os.open("/dev/mapper/d4", os.O_RDWR | os.O_DIRECT)
-		block = mmap.mmap(-1, 4096)
-		block[:] = b"n" * 4096
-		refused = 0
-		for extent in range(int(sys.argv[1]), int(sys.argv[2]) + 1):
-		    try:
-		        os.pwritev(disk, [block], extent << 22, os.RWF_NOWAIT)
-		    except BlockingIOError:
-		        refused += 1
-		print(refused)
-	END
-}
-is 'writes that may not wait are refused by cold extents' "$(nowait 0 63)" 64
+is 'writes that may not wait are refused by cold extents' "$(nowait d4 0 63)" 64
 head -c 4096 /dev/urandom >"$WORK/block"
 dd if="$WORK/block" of=/dev/mapper/d4 bs=4k seek=$((64 << 10)) oflag=direct status=none &
 waits=$!
@@ -533,7 +607,7 @@ wait_for 60 eval '! kill -0 $waits' || bail 'one that waits finds a place'
 wait "$waits"
 is 'one that waits finds a place' $? 0
 check 'it is written' cmp -n 4096 /dev/wide "$WORK/block" $((64 << 22)) 0
-is 'to its extent others go without waiting' "$(nowait 64 64)" 0
+is 'to its extent others go without waiting' "$(nowait d4 64 64)" 0
 check 'the disk is suspended' timeout 60 dmsetup suspend d4
 check 'and resumed' dmsetup resume d4
 dmsetup remove --retry d4
