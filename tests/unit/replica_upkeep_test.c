@@ -162,11 +162,68 @@ static void test_index_full(void **state)
 	}
 }
 
+/* --- who reads while the base is made ---------------------------------------------------------------------- */
+
+static struct vr_view *view;
+static unsigned int until_view;
+
+/* Somebody begins to read when the base is looked at for the so manieth time. */
+static int view_meanwhile(struct memfs *of, const char *what, const char *path)
+{
+	uint8_t sector[512];
+
+	(void)what;
+	if (strncmp(path, "base/0", 6) || --until_view)
+		return 0;
+	of->before = NULL;
+	ok(vr_view_open(st, model_last(&m), &view, &why));
+	for (uint16_t n = 0; n < MODEL_MEMBERS; n++)
+		if (m.member[n].in)
+			ok(vr_view_read(view, n, sector, sizeof(sector), 0, &why));
+	return 0;
+}
+
+/* Cells that an apply under way adds to the base, and disks that have none before it: who began to read meanwhile sees them after it. */
+static void test_view_in_apply(void **state)
+{
+	static uint8_t want[MODEL_MAX_DISK], got[MODEL_MAX_DISK];
+	unsigned int views = 0;
+
+	(void)state;
+	for (unsigned int nth = 1; nth == 1 || view; nth += 1 + nth / 8) {
+		bool more = true;
+
+		view = NULL;
+		begin(0);
+		more_segments(1);
+		ok(vr_store_commit(st, &why));
+		ok(vr_store_set_retention(st, 0, 1, 0, &why));
+		until_view = nth;
+		fs->before = view_meanwhile;
+		while (more && !view)
+			ok(vr_store_maintain(st, false, &more, &why));
+		fs->before = NULL;
+		views += view != NULL;
+		for (uint16_t n = 0; n < MODEL_MEMBERS && view; n++) {
+			uint64_t size = model_disk(&m, n, model_last(&m), want);
+
+			if (size)
+				ok(vr_view_read(view, n, got, size, 0, &why));
+			if (memcmp(got, want, size))
+				fail_msg("disk %u differs, read from the base's %u. use on, seed %llu", n, nth, (unsigned long long)seed);
+		}
+		vr_view_close(view);
+		end();
+	}
+	assert_true(views > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_last_point),
 		cmocka_unit_test(test_index_full),
+		cmocka_unit_test(test_view_in_apply),
 	};
 
 	begin_tests();

@@ -13,7 +13,6 @@
 struct vr_base {
 	struct vr_io *io;
 	struct vr_file *img, *crc;
-	uint64_t crc_size;
 	uint16_t member;
 	bool careful;		/* an apply was cut: cells that say that they are not used may have bytes */
 };
@@ -86,7 +85,6 @@ int vr_base_open(struct vr_store *st, const struct vr_member *m, bool create, st
 	struct vr_base *b = calloc(1, sizeof(*b));
 	struct vaio_rs_base h, want;
 	char name[VR_NAME];
-	int64_t size = 0;
 
 	if (!b)
 		return vr_fail(e, -ENOMEM, "no memory");
@@ -95,10 +93,8 @@ int vr_base_open(struct vr_store *st, const struct vr_member *m, bool create, st
 	b->careful = st->resumed;
 	vr_base_name(name, m->number, "crc");
 	err = st->io->ops->open(st->io, name, flags, &b->crc);
-	if (!err) {
-		size = st->io->ops->size(b->crc);
-		err = size < 0 ? (int)size : st->io->ops->read(b->crc, &h, sizeof(h), 0);
-	}
+	if (!err)
+		err = st->io->ops->read(b->crc, &h, sizeof(h), 0);
 	if (!err || err == -ENODATA) {
 		fill_header(st, m, &want);
 		if (!err && memcmp(&h, &want, sizeof(h)) && le32toh(h.magic) == VAIO_RS_BASE_MAGIC &&
@@ -128,7 +124,6 @@ int vr_base_open(struct vr_store *st, const struct vr_member *m, bool create, st
 		return err == -EBADMSG ? vr_fail(e, err, "%s: damaged, or of another disk", name) :
 					 vr_fail_errno(e, err, "%s", name);
 	}
-	b->crc_size = (uint64_t)size;
 	*out = b;
 	return 0;
 }
@@ -153,16 +148,19 @@ int vr_base_remove(struct vr_store *st, uint16_t member, struct vr_err *e)
 
 static int read_sum(struct vr_base *b, uint64_t cell, struct vaio_rs_cell *sum)
 {
-	uint64_t at = VAIO_RS_BASE_DATA + cell * sizeof(*sum);
+	int err = b->io->ops->read(b->crc, sum, sizeof(*sum), VAIO_RS_BASE_DATA + cell * sizeof(*sum));
 
-	memset(sum, 0, sizeof(*sum));
-	/* Sums beyond the end were never written: zeroes. */
-	return at + sizeof(*sum) > b->crc_size ? 0 : b->io->ops->read(b->crc, sum, sizeof(*sum), at);
+	/* Sums beyond the end were never written: zeroes. Where the end is may change: who reads may be here while an apply writes. */
+	if (err)
+		memset(sum, 0, sizeof(*sum));
+	return err == -ENODATA ? 0 : err;
 }
 
 uint64_t vr_base_cells(const struct vr_base *b)
 {
-	return b->crc_size < VAIO_RS_BASE_DATA ? 0 : (b->crc_size - VAIO_RS_BASE_DATA) / sizeof(struct vaio_rs_cell);
+	int64_t size = b->io->ops->size(b->crc);
+
+	return size < VAIO_RS_BASE_DATA ? 0 : ((uint64_t)size - VAIO_RS_BASE_DATA) / sizeof(struct vaio_rs_cell);
 }
 
 /* A disk that grew: the sum of the cell at its old end is of the bytes up to there; what came after them are zeroes. */
@@ -244,11 +242,8 @@ int vr_base_write(struct vr_base *b, uint64_t cell, const void *buf, size_t len,
 		sum.flags = htole32(VAIO_RS_CELL_USED);
 	}
 	/* What can be read of an apply that failed may not be on the disk. */
-	if (!err && (b->careful || memcmp(&sum, &old, sizeof(sum)))) {
+	if (!err && (b->careful || memcmp(&sum, &old, sizeof(sum))))
 		err = b->io->ops->write(b->crc, &sum, sizeof(sum), sum_at);
-		if (!err && b->crc_size < sum_at + sizeof(sum))
-			b->crc_size = sum_at + sizeof(sum);
-	}
 	return err ? vr_fail_errno(e, err, "base of member %u, cell %" PRIu64, b->member, cell) : 0;
 }
 

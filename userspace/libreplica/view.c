@@ -311,12 +311,10 @@ static int find_base(struct vr_view *v, const struct vr_member *m, struct vr_bas
 			*b = v->bases[i].base;
 			return 0;
 		}
-	/* A disk that joined after what the base holds has none. */
+	/* A disk that joined after what the base holds has none; an apply under way may make it. */
 	err = vr_base_open(v->st, m, false, b, e);
-	if (err == -ENOENT)
-		err = 0;
 	if (err)
-		return err;
+		return err == -ENOENT ? 0 : err;
 	v->bases[i].member = m->number;
 	v->bases[i].base = *b;
 	v->nr_bases++;
