@@ -2,7 +2,7 @@
 /*
  * What a group's process of vaio-agent makes of the kernel's figures and of its clock, up to what vaioctl says of it: how far a
  * resync is, the age of what would be lost, and the rate that it may send with; and whose the differences are that the replica
- * tells of. Clock, kernel and connection are the test's.
+ * tells of, and when one that refuses is asked again. Clock, kernel and connection are the test's.
  */
 #include <endian.h>
 #include <jansson.h>
@@ -42,10 +42,13 @@ static struct child *child;
 static struct group_config group_config;
 static char output[65536];
 
+static unsigned int said;	/* lines */
+
 void say(int level, const char *fmt, ...)
 {
 	(void)level;
 	(void)fmt;
+	said++;
 }
 
 struct child *child_find(const char *name)
@@ -129,14 +132,22 @@ int ring_record(const struct ring *r, uint64_t seq, struct vaio_repl_desc *d, co
 /* --- the connection: takes all ---------------------------------------------------------------------- */
 
 static uint64_t sent;
+static unsigned int tries;	/* to connect */
 
 bool link_wants(const struct link *l) { return l->state == LINK_UP; }
 void link_flush(struct link *l) { (void)l; }
 void link_close(struct link *l) { l->state = LINK_DOWN; }
-void link_connect(struct link *l, const char *host, const char *port) { (void)l; (void)host; (void)port; }
 int link_tick(struct link *l, struct vr_err *e) { (void)l; (void)e; return 0; }
 int link_init(struct link *l, struct io_uring *uring, struct vr_err *e) { (void)l; (void)uring; (void)e; return 0; }
 int link_credentials(struct link *l, const char *pki, struct vr_err *e) { (void)l; (void)pki; (void)e; return 0; }
+
+void link_connect(struct link *l, const char *host, const char *port)
+{
+	(void)host;
+	(void)port;
+	l->state = LINK_RESOLVING;
+	tries++;
+}
 
 int link_completion(struct link *l, const struct io_uring_cqe *cqe, struct vr_err *e)
 {
@@ -426,6 +437,83 @@ static void test_progress(void **state)
 	published = before;
 }
 
+/* --- refusals --------------------------------------------------------------------------------------------------- */
+
+/* The connection is there, and the replica refuses in answer to HELLO; "": it does not answer. */
+static void replica_says(const char *text)
+{
+	struct vaio_rw_end end = { .code = htole32(VAIO_RW_END_PROMOTED), .retry_ms = ~0U };
+	struct vr_err e = { "no WELCOME" };
+	int err = -ETIMEDOUT;
+
+	w->link.state = LINK_UP;
+	if (*text) {
+		strcpy((char *)end.text, text);
+		w->link.message = (void *)&end;
+		err = session_message(w, VAIO_RW_END, sizeof(end), &e);
+	}
+	drop(w, err, &e);
+	w->link.message = NULL;
+}
+
+/* The loop turns for @seconds, or until there is another try. */
+static bool tries_within(unsigned int seconds)
+{
+	uint64_t until = clock_ns + seconds * SECOND;
+	unsigned int before = tries;
+
+	while (clock_ns < until && tries == before) {
+		tick(w);
+		clock_ns += TICK_NS;
+	}
+	return tries != before;
+}
+
+static const char *state_told(void)
+{
+	static char text[32];
+	json_t *g = status();
+
+	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(g, "state")));
+	json_decref(g);
+	return text;
+}
+
+/* Whoever was refused hears within a minute that he is not any more, does not ask all the time, and says it once. */
+static void test_refused_again(void **state)
+{
+	unsigned int before;
+
+	(void)state;
+	replica_says("taken into use");
+	before = said;
+	for (int i = 0; i < 5; i++) {
+		assert_false(tries_within(30));
+		assert_string_equal(state_told(), "refused");
+		assert_true(tries_within(31));
+		/* nothing is known yet */
+		publish(w);
+		assert_string_equal(state_told(), "refused");
+		replica_says("taken into use");
+	}
+	assert_int_equal(said, before);
+	/* for another reason now */
+	assert_true(tries_within(61));
+	replica_says("went apart");
+	assert_int_equal(said, before + 1);
+	/* it is not there: that is no refusal, and tried as often as ever */
+	assert_true(tries_within(61));
+	replica_says("");
+	publish(w);
+	assert_string_equal(state_told(), "connecting");
+	assert_int_equal(said, before + 2);
+	assert_true(tries_within(40));
+	replica_says("went apart");
+	assert_int_equal(said, before + 3);
+	assert_false(tries_within(30));
+	assert_string_equal(state_told(), "refused");
+}
+
 /* --- what vaioctl says ------------------------------------------------------------------------------------------ */
 
 /* vaioctl with the words, while the agent's socket is served as its parent does. */
@@ -636,6 +724,7 @@ int main(void)
 		cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_refused_again),
 	};
 
 	dice_begin();

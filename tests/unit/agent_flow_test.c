@@ -124,6 +124,8 @@ static void test_certificates(void **state)
 	assert_true(sh("cp kept.pem pki/vaio/clientcert.pem && cp kept.key pki/vaio/private/clientkey.pem"));
 	kill(pid, SIGHUP);
 	until_state(W_REPLICATING, "");
+	/* the replica says once who asks in vain */
+	assert_int_equal(logged("(CN=other): refused"), 1);
 	/* the replica's is on the list */
 	assert_true(sh("cp pki/vaio/servercert.pem server.pem"));
 	put_on_list("server");

@@ -10,6 +10,8 @@
 
 #include "worker.h"
 
+#define REFUSED_MS	40000U	/* before one that refuses is asked again; half of it more at most */
+
 /* --- HELLO ------------------------------------------------------------------------------- */
 
 static uint64_t highest(const struct worker *w)
@@ -290,7 +292,7 @@ static int welcome(struct worker *w, const struct vaio_rw_welcome *m, struct vr_
 	w->open_ns = mono_ns();
 	w->blocked = false;
 	w->error[0] = 0;
-	w->refused = w->progress = false;
+	w->refused = w->again = w->progress = false;
 	for (int i = 0; i < STREAM_MARKS; i++)
 		if (w->stream.mark[i].wire > wire)
 			w->stream.mark[i].wire = 0;
@@ -691,12 +693,18 @@ static int ended(struct worker *w, const struct vaio_rw_end *m, struct vr_err *e
 
 	vr_fail(e, 0, "the replica ended the connection, code %u: %.180s", code, (const char *)m->text);
 	w->refused = retry == ~0U && code != VAIO_RW_END_REPLACED;
+	w->again = false;
 	w->damaged = code == VAIO_RW_END_SOURCE_DAMAGED;
 	if (w->damaged)
 		session_damaged(w, e);
 	if (code == VAIO_RW_END_RECONNECT)
 		w->failures = 0;
-	w->retry_ns = mono_ns() + (w->refused ? 0 : retry == ~0U ? 10000 : retry) * 1000000ULL;
+	/* What its administrator does about it nobody tells us. */
+	if (w->refused)
+		retry = REFUSED_MS + (unsigned int)random() % REFUSED_MS / 2;
+	else if (retry == ~0U)
+		retry = 10000;
+	w->retry_ns = mono_ns() + retry * 1000000ULL;
 	return -ECONNRESET;
 }
 

@@ -88,6 +88,9 @@ static void drop(struct worker *w, int err, const struct vr_err *e)
 	link_close(&w->link);
 	w->session = SESSION_NONE;
 	w->blocked = false;
+	/* It has not said so again. */
+	if (w->again)
+		w->refused = w->again = false;
 	w->failures++;
 	ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
 	/* From three quarters of it to five. */
@@ -416,8 +419,10 @@ static void tick(struct worker *w)
 		w->failures = 0;
 		w->retry_ns = 0;
 	}
-	if (w->link.state == LINK_DOWN && !w->refused && now >= w->retry_ns)
+	if (w->link.state == LINK_DOWN && now >= w->retry_ns) {
+		w->again = w->refused;
 		link_connect(&w->link, w->host, w->port);
+	}
 	session_marks(w, false);
 	if (now - w->saved_ns > SAVE_NS && (w->group_dirty || w->run->acked != w->group.acked))
 		worker_save(w);

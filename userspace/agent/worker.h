@@ -54,6 +54,7 @@ struct worker {
 	/* the next one */
 	bool refused, progress;			/* progress: something became durable in this session */
 	bool damaged;				/* refused for a disk that is source-damaged */
+	bool again;				/* a try is under way after a refusal, and the replica has not answered yet */
 	unsigned int failures;
 	uint64_t retry_ns;
 	char error[VAIO_RW_TEXT_LEN];

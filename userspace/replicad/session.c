@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "replicad.h"
+#include "../libreplica/crc32c.h"
 
 #define MAX_WHOLE	1024U		/* bytes that go with their header */
 #define MAKING_S	15		/* less than an agent waits for WELCOME */
@@ -377,7 +378,9 @@ static int greet(struct session *s, const struct vr_hello *h, struct vr_generati
 	vr_store_info(st, &info);
 	*newest = info.generation;
 	if (code < 0 && (info.role == VAIO_RS_PROMOTED || info.failover != VAIO_RS_READY)) {
-		vr_fail(e, 0, "the replica was taken into use: its history is the one to go on with");
+		vr_fail(e, 0, info.role == VAIO_RS_PROMOTED ? "the replica was taken into use, for good: it is nobody's replica any more" :
+			"the replica was taken into use: its history is the one to go on with. There 'vaioctl replica failback' and 'commit' "
+			"bring it here, and 'undo' throws it away");
 		code = VAIO_RW_END_PROMOTED;
 	}
 	/* After a failback it is compared, whoever it is. */
@@ -434,6 +437,27 @@ static void message(struct session *s, uint16_t type, const struct queued *q)
 	}
 }
 
+/* Who is refused asks again within a minute: it is said when it is another reason (@text), and each hour. */
+static bool is_news(const struct session *s, const struct vr_hello *h, const char *text)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct { uint32_t who, what; uint64_t ms; } told[256];
+	uint32_t who = vr_crc32c(vr_crc32c(0, h->group, sizeof(h->group)), s->subject, strlen(s->subject));
+	uint32_t what = vr_crc32c(0, text, strlen(text));
+	uint64_t now = now_ms();
+	bool news;
+
+	pthread_mutex_lock(&lock);
+	news = told[who % 256].who != who || told[who % 256].what != what || now - told[who % 256].ms > 3600000;
+	if (news) {
+		told[who % 256].who = who;
+		told[who % 256].what = what;
+		told[who % 256].ms = now;
+	}
+	pthread_mutex_unlock(&lock);
+	return news;
+}
+
 /* Returns whether an END was sent. */
 static bool serve(struct session *s)
 {
@@ -444,6 +468,7 @@ static bool serve(struct session *s)
 	struct queued *q;
 	uint16_t type;
 	int rc = receive_message(s, &type, &q, &e), code;
+	bool news;
 
 	if (rc <= 0)
 		return false;
@@ -455,9 +480,11 @@ static bool serve(struct session *s)
 	vr_hello_decode(q->data, hello);
 	queued_free(q);
 	code = greet(s, hello, &newest, &e);
+	news = is_news(s, hello, code >= 0 ? e.text : "");
 	free(hello);
 	if (code >= 0) {
-		say(LOG_WARNING, "%s (%s): refused: %s", s->peer, s->subject, e.text);
+		if (news)
+			say(LOG_WARNING, "%s (%s): refused: %s", s->peer, s->subject, e.text);
 		session_end(s, code, e.text);
 		/* Who hears that it may try again finds the place free. */
 		if (!s->group)
