@@ -228,6 +228,9 @@ __printf(3, 4) void vaio_text_add(struct vaio_text *t, const char *name, const c
  * @detach: free slot->priv. The slot is stopped.
  * @start: own and read on-disk metadata; I/O below is possible from now on. May
  *	sleep, do I/O and fail. Called bottom to top, before I/O of the guest.
+ *	The sidecar still has the size that a disk had before it grew; the new one is
+ *	noted when all slots have started. What they know of the new part is durable
+ *	by then, or must-compare is set.
  * @stop: commit and give up metadata; I/O below is no longer possible. Called
  *	top to bottom when no io is left, also for a start() that was undone.
  * @quiesce: stop making I/O of your own and PACED ios, end the parked ones

@@ -500,7 +500,9 @@ int vaio_sidecar_own(struct vaio_sidecar *sc, enum vaio_sc_how how, bool *unclea
 		mutex_unlock(&sc->lock);
 		return err;
 	}
-	note_size(sb, sc->disk_bytes, sc->backing_bytes);
+	/* growth is noted when there are bits for it */
+	if (!sb->disk_bytes)
+		note_size(sb, sc->disk_bytes, sc->backing_bytes);
 	WRITE_ONCE(sc->owned, true);
 	err = end(sc);
 	if (err) {

@@ -64,7 +64,9 @@ void vaio_sidecars_exit(void);
  * @reason: receives why not
  * @len: of @reason
  *
- * Also notes a disk that has grown. A second call only does that.
+ * Also notes the size of a disk that starts for the first time. A second call does
+ * nothing. That a disk has grown says vaio_sidecar_grow(), when its filters have
+ * started: until then they see the size that the region's bits are for.
  *
  * It counts what the sidecar said when it was opened, and writes that. Its owner may
  * have written it since: who was refused closes it, and opens it for the next try.

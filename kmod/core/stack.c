@@ -453,8 +453,7 @@ static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 		pr_notice("vaio: disk '%s': sidecar %s was not released by its last owner\n",
 			  disk->name, stack->sidecar_path);
 	}
-	return r ?: vaio_sidecar_grow(disk->sidecar, stack->geo.sectors, t->reason,
-				      sizeof(t->reason));
+	return r;
 }
 
 /* --- own I/O on and off --------------------------------------------------------- */
@@ -669,6 +668,13 @@ static int start_slots(struct vaio_disk *disk, struct transition *t)
 		if (r)
 			goto bad;
 	}
+	/*
+	 * What it grew by has durable bits now, or must-compare is set. Without this write
+	 * it counts as new at the next start too.
+	 */
+	if (disk->sidecar &&
+	    vaio_sidecar_grow(disk->sidecar, disk->sectors, t->reason, sizeof(t->reason)))
+		pr_err("vaio: disk '%s': its new size is not noted: %s\n", disk->name, t->reason);
 	disk->unsettled = false;
 	return 0;
 bad:

@@ -458,19 +458,26 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 	struct vaio_sc_super *sb = kvmalloc(sizeof(*sb), GFP_KERNEL);
 	bool same;
 	int err = 0;
+	u64 had;
 
 	if (!sb)
 		return -ENOMEM;
 	vaio_sidecar_get(m->sc, sb);
+	had = sb->disk_bytes >> SECTOR_SHIFT;
 	same = m->loaded && !memcmp(sb->sidecar_uuid, m->sc_uuid, sizeof(m->sc_uuid));
 	note_super(m, sb, same);
 	if (!same) {
 		mutex_lock(&m->pages);
 		/* a new sidecar of a disk that is known gets all that is known */
 		spin_lock_irq(&m->lock);
-		if (m->loaded)
+		if (m->loaded) {
 			bits_set(&m->track.must, 0, m->track.pages - 1);
-		m->loaded = true;
+		} else {
+			m->loaded = true;
+			/* it grew while nobody watched: no page has bits for what is new */
+			if (had)
+				repl_mark_lacking(m, had, m->sectors);
+		}
 		spin_unlock_irq(&m->lock);
 		err = repl_load(m, unclean);
 		if (!err && m->must_compare)
@@ -478,6 +485,11 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 		/* else the next start has to read it again */
 		if (err != -ENOENT && err != -ENOMEM)
 			memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));
+		mutex_unlock(&m->pages);
+	} else if (had < m->sectors) {
+		/* the new size is noted when this has started: first the bits for it */
+		mutex_lock(&m->pages);
+		err = repl_write_pages(m, false);
 		mutex_unlock(&m->pages);
 	}
 	kvfree(sb);

@@ -557,6 +557,16 @@ static void growth(struct kunit *test)
 	vaio_sidecar_close(sc);
 	/* the old, smaller disk would leave bits without blocks */
 	KUNIT_EXPECT_PTR_EQ(test, open_on(ctx, 0, &holder_a), ERR_PTR(-EINVAL));
+
+	/* a disk that grew while it was down: its owner does not say so before there are bits for it */
+	ctx->sb.disk_bytes = BACKING_BYTES;
+	format(ctx, &ctx->dev[0]);
+	ctx->expect.disk_sectors = capacity;
+	sc = open_owned(test);
+	KUNIT_EXPECT_EQ(test, look(test)->disk_bytes, BACKING_BYTES);
+	KUNIT_EXPECT_EQ(test, vaio_sidecar_grow(sc, capacity, ctx->reason, sizeof(ctx->reason)), 0);
+	KUNIT_EXPECT_EQ(test, look(test)->disk_bytes, capacity << SECTOR_SHIFT);
+	vaio_sidecar_close(sc);
 }
 
 /* --- failures ------------------------------------------------------------------------------ */

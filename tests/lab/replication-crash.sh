@@ -537,7 +537,7 @@ dmsetup create d1 --table "$(repl_table 1 group g)"
 
 agent_kill
 repl_down
-mem_disk large $((2 * MIB))
+mem_disk large $((4 * MIB))
 mem_disk sidel 4
 vaioctl sidecar format /dev/sidel --device /dev/large --disk "$(disk_uuid 3)" --grow-factor 2 --epochs 0 >/dev/null
 large() { echo "0 $1 vaio /dev/large 0 4 uuid $(disk_uuid 3) sidecar /dev/sidel 1 replication 2 group g"; }
@@ -548,10 +548,28 @@ dmsetup load d3 --table "$(large $((MIB * 4096)))"
 check 'it grows' eval 'dmsetup suspend d3 && dmsetup resume d3'
 dd if=/dev/urandom of=/dev/mapper/d3 bs=1M count=2 seek=$((MIB + 5)) oflag=direct status=none
 wait_for 120 caught_up
-check 'and the copy with it' cmp /dev/large "$COPIES/$(disk_uuid 3)"
+check 'and the copy with it' cmp -n $((2 * MIB << 20)) /dev/large "$COPIES/$(disk_uuid 3)"
 agent_kill
 dmsetup load d3 --table "$(large $((MIB * 2048)))"
 check_fails 'it cannot become smaller' '' eval 'dmsetup suspend d3 && dmsetup resume d3'
+dmsetup remove --retry d3
+# what a volume is extended by has bytes of other volumes
+dd if=/dev/urandom of=/dev/large bs=1M count=3 seek=$((2 * MIB + 7)) oflag=direct status=none
+dmsetup create d3 --table "$(large $((3 * MIB * 2048)))"
+check 'what it grew by while it was down is dirty' test "$(dirty 0)" -ge $((MIB << 20))
+agent_start
+check 'such a disk is replicated' wait_for 120 caught_up
+check 'and the copy becomes equal' cmp -n $((3 * MIB << 20)) /dev/large "$COPIES/$(disk_uuid 3)"
+agent_kill
+dmsetup load d3 --table "$(large $((4 * MIB * 2048)))"
+check 'it grows without an agent' eval 'dmsetup suspend d3 && dmsetup resume d3'
+# as it is when the host crashes now
+dd if=/dev/sidel of="$WORK/sidel" bs=1M iflag=direct status=none
+dmsetup remove --retry d3
+dd if="$WORK/sidel" of=/dev/sidel bs=1M oflag=direct status=none
+blockdev --flushbufs /dev/sidel
+dmsetup create d3 --table "$(large $((4 * MIB * 2048)))"
+check 'what it grew by just before a crash is dirty' test "$(dirty 0)" -ge $((MIB << 20))
 dmsetup remove --retry d3
 
 # --- the capture is lost again, before the replica ever had all
