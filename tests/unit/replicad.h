@@ -98,6 +98,59 @@ static json_t *ask(json_t *request)
 	return answer;
 }
 
+static void does(json_t *request)
+{
+	json_t *j = ask(request);
+
+	if (!json_is_true(json_object_get(j, "ok")))
+		fail_msg("%s", json_string_value(json_object_get(j, "error")));
+	json_decref(j);
+}
+
+static json_t *status_of(const char *group)
+{
+	json_t *j = ask(json_pack("{s:s, s:s}", "do", "status", "group", group));
+	json_t *status = json_incref(json_object_get(j, "group"));
+
+	json_decref(j);
+	assert_non_null(status);
+	return status;
+}
+
+static void assert_status(const char *group, const char *state, const char *why_not)
+{
+	json_t *j = status_of(group);
+	const char *blocked = json_string_value(json_object_get(j, "blocked"));
+
+	assert_string_equal(json_string_value(json_object_get(j, "state")), state);
+	if (why_not && (!blocked || !strstr(blocked, why_not)))
+		fail_msg("blocked: %s", blocked);
+	if (!why_not)
+		assert_null(blocked);
+	json_decref(j);
+}
+
+static uint64_t json_number(const char *group, const char *key)
+{
+	json_t *j = status_of(group), *n = json_object_get(j, key);
+	uint64_t number = (uint64_t)json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(j);
+	return number;
+}
+
+static uint64_t seq_of(const char *group, const char *point)
+{
+	json_t *j = ask(json_pack("{s:s, s:s, s:s}", "do", "show", "group", group, "point", point));
+	uint64_t seq = (uint64_t)json_integer_value(json_object_get(j, "seq"));
+
+	if (!seq)
+		fail_msg("%s: %s", point, json_string_value(json_object_get(j, "error")));
+	json_decref(j);
+	return seq;
+}
+
 /* --- an agent ---------------------------------------------------------------------------- */
 
 struct agent {

@@ -387,7 +387,7 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 	struct vaio_rw_unblocked u;
 	struct vr_info info;
 	int err = -ENOSPC;
-	bool gone = false;
+	bool gone = false, fenced;
 
 	vr_store_info(g->st, &info);
 	b.reason = htole32(info.need_resync ? VAIO_RW_BLOCKED_RESYNC : VAIO_RW_BLOCKED_FULL);
@@ -407,9 +407,9 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 		pthread_mutex_lock(&g->lock);
 		wait_change(g, 1000);
 		gone = stopping || s->end;
-		err = g->flow == FENCED ? -ENOSPC : 0;
+		fenced = g->flow == FENCED;
 		pthread_mutex_unlock(&g->lock);
-		if (gone || err)
+		if (gone || fenced)
 			continue;
 		make_room(g);
 		err = append(g, s, q, e);
@@ -418,12 +418,14 @@ static int blocked(struct group *g, struct session *s, struct queued *q, struct 
 			err = -ENOSPC;
 		}
 	}
+	/* 0: it was appended. */
 	if (!err)
 		err = answer_checks(g, s, q, e);
-	if (!err)
+	if (!err) {
 		tell_not_held(g, s, q);
-	if (!err && !gone)
+		s->need_gap = false;
 		err = commit(g, s, e);
+	}
 	pthread_mutex_lock(&g->lock);
 	g->flow = FLOWS;
 	memset(&g->blocked, 0, sizeof(g->blocked));
