@@ -629,6 +629,35 @@ is 'to its extent others go without waiting' "$(nowait d4 64 64)" 0
 check 'the disk is suspended' timeout 60 dmsetup suspend d4
 check 'and resumed' dmsetup resume d4
 dmsetup remove --retry d4
+
+# --- reads of a resync that end in the next one: four of eight, so these find an own place
+
+mem_disk data5 1
+mem_disk side5 4
+dmsetup create slow5 --table '0 1024 linear /dev/data5 0'
+vaioctl sidecar format /dev/side5 --device /dev/mapper/slow5 --disk "$(disk_uuid 5)" --grow-factor 1 --epochs 0 >/dev/null
+vaioctl group create g
+check 'a small disk' dmsetup create d5 --table \
+	"0 1024 vaio /dev/mapper/slow5 0 4 uuid $(disk_uuid 5) sidecar /dev/side5 1 replication 2 group g"
+agent_start --mode full
+check 'is replicated' wait_for 60 caught_up
+agent_kill
+check 'its backing device waits' dmsetup suspend --noflush slow5
+rm -f "$COPIES/state"
+agent_start --mode check
+check 'all is to be compared' wait_for 60 grep -q 'START d5 mode=1' "$WORK/agent"
+agent_kill
+rm -f "$COPIES/state"
+agent_start
+check 'and, since that is lost, sent' wait_for 60 grep -q 'START d5 mode=0' "$WORK/agent"
+sent=$(counter resync_bytes)
+dmsetup resume slow5
+check 'it goes on' wait_for 60 caught_up
+is 'each block is sent once' $(($(counter resync_bytes) - sent)) $((512 << 10))
+agent_kill
+dmsetup remove --retry d5
+dmsetup remove slow5
+vaioctl group delete g
 check 'the probe filters unload' rmmod vaio_probe
 repl_unload
 done_testing
