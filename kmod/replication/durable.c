@@ -13,17 +13,20 @@
  * completed that began after its last write had.
  *
  * A sidecar that cannot be written stops none of this: the disk is degraded, goes
- * on with what memory knows, and must be compared at the next start.
+ * on with what memory knows, and must be compared at the next start. Likewise a device
+ * below that fails flushes, when all slots are taken by extents that cannot turn cold.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bio.h>
 #include <linux/completion.h>
+#include <linux/jiffies.h>
 #include <linux/slab.h>
 #include "repl.h"
 
 #define COOL_EVERY	(2 * HZ)
 #define PAY_EVERY	(10 * HZ)
+#define FLUSH_PATIENCE	(2 * HZ)	/* while writes wait for a slot */
 
 /*
  * member->lock held. The sidecar says of more blocks than it has to that they are
@@ -106,6 +109,25 @@ void repl_sidecar_failed(struct repl_member *m)
 	m->sidecar_bad = true;
 	spin_unlock_irq(&m->lock);
 	give_up_bits(m, first);
+}
+
+/*
+ * A flush failed and writes wait for a slot, which takes one that does not. They are not to
+ * wait for ever. m->pages is held.
+ */
+static void flush_failed(struct repl_member *m, int err)
+{
+	u64 now = get_jiffies_64();
+
+	m->flush_failing = m->flush_failing ?: now;
+	if (time_before64(now, m->flush_failing + FLUSH_PATIENCE))
+		return;
+	pr_err("disk '%s': the device below fails flushes (error %d): it is not noted any more which extents are written\n",
+	       vaio_disk_name(m->slot->disk), err);
+	spin_lock_irq(&m->lock);
+	m->flush_bad = true;
+	spin_unlock_irq(&m->lock);
+	give_up_bits(m, true);
 }
 
 /* --- pages ------------------------------------------------------------------------ */
@@ -381,8 +403,13 @@ static int cool(struct repl_member *m, bool pressure)
 		mutex_unlock(&m->pages);
 		err = flush_below(m);
 		mutex_lock(&m->pages);
-		if (err)
+		if (err) {
+			/* of a disk that is being stopped, no flush was tried */
+			if (pressure && err != -ESHUTDOWN)
+				flush_failed(m, err);
 			return err;
+		}
+		m->flush_failing = 0;
 		spin_lock_irq(&m->lock);
 		for (i = 0; i < n; i++)
 			cold += intent_cool(&m->intent, m->picks[i].slot, m->picks[i].uses);
@@ -573,6 +600,9 @@ static bool what_is_wrong(struct repl_member *m, char *text, size_t len)
 	g = rcu_dereference(m->group);
 	if (m->sidecar_bad) {
 		strscpy(text, "replication: the sidecar cannot be written; all will be compared at the next start",
+			len);
+	} else if (m->flush_bad) {
+		strscpy(text, "replication: the device below fails flushes; all will be compared at the next start",
 			len);
 	} else if (m->sc && (vaio_sidecar_flags(m->sc) & VAIO_SC_F_SOURCE_DAMAGED)) {
 		strscpy(text, "replication: source-damaged: this disk lost data that the replica has, and is not replicated",

@@ -560,7 +560,8 @@ static int do_start(struct vaio_slot *slot)
 	spin_lock_irq(&m->lock);
 	m->sectors = sectors;
 	spin_unlock_irq(&m->lock);
-	m->sidecar_bad = m->clearing = m->note_compare = false;
+	m->sidecar_bad = m->flush_bad = m->clearing = m->note_compare = false;
+	m->flush_failing = 0;
 	if (m->sc) {
 		err = take_sidecar(m, unclean);
 		if (err == -ENOENT || err == -ENOMEM)
@@ -790,7 +791,8 @@ static void repl_show(struct vaio_slot *slot, struct vaio_text *text)
 	vaio_text_add(text, "group", "%s", name);
 	vaio_text_add(text, "state", "%s", g ? repl_member_state(m) : "none");
 	vaio_text_add(text, "alone", "%d", READ_ONCE(m->alone_want));
-	vaio_text_add(text, "sidecar", "%s", !m->sc ? "none" : m->sidecar_bad ? "failed" : "used");
+	vaio_text_add(text, "sidecar", "%s", !m->sc ? "none" : m->sidecar_bad ? "failed" :
+		      m->flush_bad ? "unused" : "used");
 }
 
 static void repl_stats(struct vaio_slot *slot, struct vaio_text *text)

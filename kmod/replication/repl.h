@@ -229,6 +229,9 @@ struct repl_op {
  * @generation: of the disk, as its sidecar said when it started; likewise the next two
  * @pages: mutex: one writer of the sidecar's pages, with @page and @picks
  * @sidecar_bad: it could not be written
+ * @flush_bad: the device below failed flushes for too long
+ * @flush_failing: jiffies64 of the first of them while writes wait for a slot, 0: the last one
+ *	was well; @pages
  * @alone_want: writes are acknowledged without the replica; to be noted
  * @alone_is: it is noted, durably, or there is nowhere to note it
  * @alone_noted: it may be noted
@@ -277,6 +280,8 @@ struct repl_member {
 	bool			distrust;
 	u64			revert_token;
 	bool			sidecar_bad;
+	bool			flush_bad;
+	u64			flush_failing;
 	bool			unreadable;
 	u64			unreadable_bit;
 	bool			degraded;

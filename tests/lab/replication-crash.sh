@@ -612,7 +612,8 @@ repl_down
 # --- writes that may not wait
 
 check 'the group is deleted' vaioctl group delete g
-mem_disk wide 264
+# with a cache, so that flushes reach it
+mem_disk wide 264 512 cache_size=8
 mem_disk sidew 4
 vaioctl sidecar format /dev/sidew --device /dev/wide --disk "$(disk_uuid 4)" --grow-factor 1 --epochs 0 >/dev/null
 check 'a disk of which 64 extents may be hot' dmsetup create d4 --table \
@@ -629,6 +630,42 @@ is 'to its extent others go without waiting' "$(nowait d4 64 64)" 0
 check 'the disk is suspended' timeout 60 dmsetup suspend d4
 check 'and resumed' dmsetup resume d4
 dmsetup remove --retry d4
+
+# --- a device that fails flushes, and nothing else
+
+# its last blocks, which are not the disk's, see them too
+flushes_are() {
+	printf '%s\n' "0 $((264 * 2048)) linear /dev/wide 0" "$((264 * 2048)) 8 $1 /dev/wide 0${*:2}"
+}
+d4_is() { [[ $(dmsetup status d4 | awk '{ print $4 }') == "$1" ]]; }
+write_d4() { # FIRST LAST: one write to each of these extents
+	local i
+	for ((i = $1; i <= $2; i++)); do
+		dd if="$WORK/block" of=/dev/mapper/d4 bs=4k seek=$((i << 10)) oflag=direct status=none || return
+	done
+}
+d4_flags() { vaioctl --json sidecar show /dev/sidew | jq -c .flags; }
+
+dmsetup create wide0 --table "$(flushes_are linear)"
+dmsetup create d4 --table "0 $((264 * 2048)) vaio /dev/mapper/wide0 0 4 uuid $(disk_uuid 4) sidecar /dev/sidew 1 replication 2 intent_cap 64"
+becomes wide0 "$(flushes_are "${fails[@]}")"
+check_fails 'flushes fail' 'fsync failed' dd if="$WORK/block" of=/dev/mapper/wide0 oflag=direct conv=fsync,notrunc bs=4k status=none
+check 'extents become hot, as many as may' write_d4 0 63
+is 'nothing is wrong yet' "$(d4_flags)" '[]'
+write_d4 64 65 &
+waits=$!
+check 'writes that need a slot wait no longer than it has to be' wait_for 60 eval '! kill -0 $waits'
+is 'all is to be compared' "$(d4_flags)" '["must-compare"]'
+check 'and the disk says why' wait_for 60 eval '[[ $(vaioctl --json disk show d4) == *"the device below fails flushes"* ]]'
+becomes wide0 "$(flushes_are linear)"
+wait "$waits"
+is 'they are written' $? 0
+check 'the disk starts again when flushes are well' eval 'dmsetup suspend d4 && dmsetup resume d4'
+check 'nothing is wrong with it' wait_for 60 d4_is active
+is 'and it is still to be compared' "$(d4_flags)" '["must-compare"]'
+check 'extents turn cold again, and others hot' write_d4 0 65
+dmsetup remove --retry d4
+dmsetup remove --retry wide0
 
 # --- reads of a resync that end in the next one: four of eight, so these find an own place
 
