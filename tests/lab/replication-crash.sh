@@ -298,7 +298,11 @@ check 'a sidecar in parts' eval '
 2056 $((at - 2056)) linear /dev/side1 2056
 $at 8 linear /dev/mapper/page 0
 $((at + 8)) $(($(blockdev --getsz /dev/side1) - at - 8)) linear /dev/side1 $((at + 8))"'
-check 'it is settled' eval 'settled && trusted'
+agent_kill
+check 'of a disk that starts anew' eval 'dmsetup remove --retry d1 && faulty_up'
+agent_start
+copies_equal 'and is compared'
+check 'is trusted' eval 'settled && wait_for 60 trusted'
 
 # it takes no pages, and the flag must-compare is still on its way
 becomes page0 "$(page_is "${fails[@]}")"
