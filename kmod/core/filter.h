@@ -254,7 +254,8 @@ __printf(3, 4) void vaio_text_add(struct vaio_text *t, const char *name, const c
  * @show: live properties as they are now. No secrets.
  * @stats: the filter's own counters.
  *
- * All hooks but parse and the filter's data path may be NULL.
+ * All hooks but parse and the filter's data path may be NULL. When something has the
+ * disk open, check(), attach(), adopt() and start() run under memalloc_noio_save().
  */
 struct vaio_filter {
 	const char		*name;

@@ -13,7 +13,9 @@
  * preresume of the new one fails, so a failure puts the slots back as they were,
  * parked, and the next good table adopts them.
  */
+#include <linux/blkdev.h>
 #include <linux/device-mapper.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "core.h"
 #include "sidecar.h"
@@ -685,14 +687,7 @@ bad:
 	return r;
 }
 
-/**
- * vaio_stack_preresume - make a table live, or leave all as it was
- * @stack: the stack
- *
- * Called again with the same stack after a plain suspend. No io is in flight.
- * May sleep and do I/O. Return: 0 or a negative errno, logged with its reason.
- */
-int vaio_stack_preresume(struct vaio_stack *stack)
+static int make_live(struct vaio_stack *stack)
 {
 	struct vaio_disk *disk = stack->disk;
 	unsigned int offset[VAIO_MAX_SLOTS];
@@ -752,6 +747,32 @@ bad:
 	pr_err("vaio: disk '%s': table not activated: %s\n", disk->name, t->reason);
 	vaio_disk_set_state(disk, VAIO_DISK_PARKED, t->reason);
 	kfree(t);
+	return r;
+}
+
+/**
+ * vaio_stack_preresume - make a table live, or leave all as it was
+ * @stack: the stack
+ *
+ * Called again with the same stack after a plain suspend. No io is in flight.
+ * May sleep and do I/O. Return: 0 or a negative errno, logged with its reason.
+ */
+int vaio_stack_preresume(struct vaio_stack *stack)
+{
+	unsigned int noio;
+	int r;
+
+	/*
+	 * What has the disk open, a filesystem that is frozen or swap, gets nowhere before
+	 * this has ended: memory must not come from there. When nothing has, all memory
+	 * will do; per-CPU counters come from a small reserve without I/O, and many disks
+	 * may be made at once.
+	 */
+	if (!disk_openers(dm_disk(stack->disk->md)))
+		return make_live(stack);
+	noio = memalloc_noio_save();
+	r = make_live(stack);
+	memalloc_noio_restore(noio);
 	return r;
 }
 EXPORT_SYMBOL_GPL(vaio_stack_preresume);

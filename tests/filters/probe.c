@@ -9,6 +9,7 @@
  */
 #include <linux/delay.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include "probe.h"
@@ -98,6 +99,16 @@ struct probe_io {
 static char letter(const struct vaio_slot *slot)
 {
 	return letters[slot->filter->class];
+}
+
+static int reclaims;
+module_param(reclaims, int, 0644);
+MODULE_PARM_DESC(reclaims, "steps of slots' lives, but stop and detach, that could get memory by writing to the disk");
+
+static void note_gain(void)
+{
+	if (!(current->flags & PF_MEMALLOC_NOIO))
+		reclaims++;
 }
 
 static void note_life(const struct probe *p, const char *what)
@@ -358,6 +369,7 @@ static int probe_attach(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 	INIT_WORK(&p->own_work, own_work);
 	p->generation = atomic_inc_return(&generations);
 	slot->priv = p;
+	note_gain();
 	note_life(p, "attach");
 	return 0;
 }
@@ -370,6 +382,7 @@ static void probe_adopt(struct vaio_slot *slot, struct vaio_slot_cfg *cfg)
 
 	p->words = *(const struct probe_words *)cfg->priv;
 	vaio_disk_offer_transform(slot, p->words.transform ? &probe_transform : NULL);
+	note_gain();
 	note_life(p, "adopt");
 }
 
@@ -378,6 +391,7 @@ static int probe_start(struct vaio_slot *slot)
 	struct probe *p = slot->priv;
 	struct vaio_slot *below;
 
+	note_gain();
 	note_life(p, vaio_disk_transform(slot, &below) ? "start-with-transform" : "start");
 	if (p->words.fail_start)
 		return -EIO;

@@ -76,6 +76,16 @@ reload v1 "$(table 65536 /dev/a "$A" 'probe-cache log yes')"
 like 'and without it when the encryption goes' "$(log_now)" 'C:start( |$)'
 reload v1 "$good"
 
+# --- memory while a filesystem on the disk is frozen
+
+reclaims=/sys/module/vaio_probe/parameters/reclaims
+exec {user}<>/dev/mapper/v1
+echo 0 >$reclaims
+reload v1 "$(table 65536 /dev/a "$A" 'probe-cache log yes')"
+reload v1 "$good" || not_ok 'the good line loads under a user'
+is 'slots of a disk in use get no memory by writing to it' "$(<$reclaims)" 0
+exec {user}>&-
+
 # --- a table that fails
 
 vaioctl --verbose --json event monitor >"$WORK/events" 2>"$WORK/listening" &
