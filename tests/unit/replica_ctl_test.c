@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vaioctl replica: against a vaio-replicad that a model's source fed, and against its stores alone. */
+#include <poll.h>
+#include <sys/resource.h>
+
 #include "replicad.h"
 #include "../../userspace/libvaio/sidecar.h"
 
@@ -7,6 +10,7 @@
 
 static struct model m;
 static char output[65536];	/* of the last command, both streams */
+static const char *first_words = "";	/* words of the shell before a command, with a && after them */
 
 /* Runs vaioctl replica with the words; its exit code. */
 __attribute__((format(printf, 1, 2)))
@@ -23,8 +27,11 @@ static int ctl(const char *fmt, ...)
 	va_end(ap);
 	snprintf(dir, sizeof(dir), "%s", program);
 	*strrchr(dir, '/') = 0;
-	snprintf(cmd, sizeof(cmd), "cd %s && exec %s/vaioctl %s </dev/null >out 2>&1", scratch, dir, words);
+	snprintf(cmd, sizeof(cmd), "cd %s && %s exec %s/vaioctl %s </dev/null >out 2>&1", scratch, first_words, dir, words);
+	/* as a shell's child */
+	signal(SIGPIPE, SIG_DFL);
 	status = system(cmd);
+	signal(SIGPIPE, SIG_IGN);
 	f = fopen(in_scratch("out"), "r");
 	if (f) {
 		n = fread(output, 1, sizeof(output) - 1, f);
@@ -496,6 +503,85 @@ static void test_libvirt(void **state)
 	fails(ask_ctl("export " GROUP " --disk 0 --run \"run'\""), 2, "accepted are letters");
 }
 
+/* --- many segments ----------------------------------------------------------------------------- */
+
+#define SEGMENTS	100U
+#define SOFT_LIMIT	"ulimit -Sn 64 &&"
+
+/* Of a process: "Max open files". */
+static void files_of(pid_t pid, struct rlimit *r)
+{
+	unsigned long long soft, hard;
+	char line[256], path[64];
+	bool there = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		there |= sscanf(line, "Max open files %llu %llu", &soft, &hard) == 2;
+	fclose(f);
+	assert_true(there);
+	r->rlim_cur = soft;
+	r->rlim_max = hard;
+}
+
+/* A store that wants more files than the soft limit: whoever reads it takes what there may be. */
+static void test_many_segments(void **state)
+{
+	struct vr_options o = { .write = true, .segment_bytes = 8192, .reserve_bytes = 4096 };
+	struct rlimit own, of;
+	struct vr_store *st;
+	struct vr_info info = { .nr_segments = 0 };
+	struct vr_io *io;
+	struct model mm;
+	bool more = true;
+	int rc = 0;
+
+	(void)state;
+	model_init(&mm, seed);
+	mm.stretches = false;
+	assert_true(sh("mkdir many"));
+	assert_int_equal(vr_io_open(in_scratch("many"), &io), 0);
+	rc = vr_store_create(io, mm.group, "many", &why);
+	rc = rc ? rc : vr_store_open(io, &o, &st, &why);
+	while (!rc && (!mm.whole || info.nr_segments < SEGMENTS)) {
+		size_t len;
+		const void *batch = model_batch(&mm, 3, &len);
+
+		rc = batch ? vr_store_append(st, batch, len, &why) : 0;
+		vr_store_info(st, &info);
+	}
+	rc = rc ? rc : vr_store_commit(st, &why);
+	while (!rc && more)
+		rc = vr_store_maintain(st, false, &more, &why);
+	if (rc)
+		fail_msg("%s", why.text);
+	vr_store_info(st, &info);
+	assert_true(info.nr_segments >= SEGMENTS);
+	vr_store_close(st);
+	model_free(&mm);
+
+	first_words = SOFT_LIMIT;
+	done(ctl("replica status ./many"));
+	done(ctl("replica points ./many"));
+	done(ctl("replica extract ./many many.img --disk 0"));
+	done(ctl("replica scrub ./many"));
+	/* nbdkit may be started by somebody else */
+	assert_true(sh("%s nbdkit -r -U - $(dirname %s)/../lib/nbdkit-vaio-plugin.so store=many disk=0 --run "
+		       "'qemu-img convert -O raw \"$uri\" served' && cmp many.img served", SOFT_LIMIT, program));
+	/* what is too little in all says so */
+	first_words = "ulimit -n 64 &&";
+	fails(ctl("replica points ./many"), 1, "Too many open files: the limit is 64");
+	first_words = "";
+	/* the daemon takes all, and gives up nothing of it */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &own), 0);
+	files_of(daemon_pid, &of);
+	assert_int_equal(of.rlim_cur, of.rlim_max);
+	assert_true(of.rlim_max >= own.rlim_max);
+}
+
 /* --- what the source says of itself ------------------------------------------------------------- */
 
 /* Said, and read: the answer to a PING comes after it. */
@@ -937,7 +1023,13 @@ static void test_offline(void **state)
 static int setup_group(void **state)
 {
 	struct agent *a = malloc(sizeof(*a));
+	struct rlimit files;
 
+	/* Not what the daemon would make of it by itself; who may not raise it has the one that there is. */
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_max < 70000)
+		files.rlim_max = 70000;
+	files.rlim_cur = 1024;
+	setrlimit(RLIMIT_NOFILE, &files);
 	if (setup(state))
 		return 1;
 	make_group(a, &m, 0x31, 1);
@@ -968,6 +1060,7 @@ int main(void)
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_scratch),
 		cmocka_unit_test(test_libvirt),
+		cmocka_unit_test(test_many_segments),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_checkpoint),

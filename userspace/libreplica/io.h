@@ -60,4 +60,10 @@ struct vr_file {
 /* A folder of a local filesystem; free() ends it. */
 int vr_io_open(const char *dir, struct vr_io **io);
 
+/*
+ * From here on the process has as many open files as it may: the soft limit is for those that use select(), and a store wants up to
+ * two for each segment.
+ */
+void vr_files_limit(void);
+
 #endif /* LIBREPLICA_IO_H */

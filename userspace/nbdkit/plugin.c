@@ -104,6 +104,7 @@ static int plugin_get_ready(void)
 	struct vr_err e;
 
 	gcry_check_version(NULL);
+	vr_files_limit();
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (vr_pin_take(store_dir, point_text ? point_text : "latest",
 			(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, &pin, &st, &point, &e) ||

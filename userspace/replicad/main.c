@@ -22,6 +22,9 @@
 #include "../libvaio/units.h"
 #include "replicad.h"
 
+#define LEAST_FILES	65536U
+#define ACCEPT_WAIT_US	100000U
+
 struct config config = {
 	.store = "/var/lib/vaio/replica", .listen = "[::]:7790", .pki = "/etc/pki/vaio", .socket = "/run/vaio/replicad.sock",
 	.new_groups = true, .max_groups = 256, .queue_bytes = 2304ULL << 20, .retain_ns = 24ULL * 3600 * 1000000000,
@@ -209,7 +212,7 @@ int main(int argc, char **argv)
 		{ "quota", 1, NULL, 'q' }, { "segment", 1, NULL, 'g' }, { "reserve", 1, NULL, 'e' },
 		{ "help", 0, NULL, 'h' }, { "version", 0, NULL, 'v' }, { 0 },
 	};
-	struct rlimit files = { 65536, 65536 };
+	struct rlimit files;
 	char bound[320];
 	sigset_t set;
 	struct vr_err e;
@@ -240,7 +243,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	umask(077);
-	setrlimit(RLIMIT_NOFILE, &files);
+	/* Without a service manager root may have few; never less than there may be. */
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_max < LEAST_FILES) {
+		files.rlim_max = LEAST_FILES;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	vr_files_limit();
 	gcry_check_version(NULL);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);

@@ -23,6 +23,7 @@ static int folder_status(const struct vaioctl_cmd *cmd, const struct vaioctl_arg
 
 	if (rc)
 		return rc;
+	vr_files_limit();
 	err = vr_io_open(dir, &io);
 	if (err)
 		return vaioctl_cmd_fail(cmd, VAIO_FAILED, "'%s': %s", dir, strerror(-err));

@@ -187,6 +187,7 @@ int replica_open(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, co
 
 	memset(o, 0, sizeof(*o));
 	gcry_check_version(NULL);
+	vr_files_limit();
 	rc = replica_folder(cmd, a, group, o->dir, sizeof(o->dir));
 	if (rc)
 		return rc;
