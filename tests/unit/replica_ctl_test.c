@@ -995,6 +995,30 @@ static void test_source(void **state)
 
 /* --- without the daemon ---------------------------------------------------------------------------------- */
 
+/* A group that cannot be opened is still found, by its name as long as there is a superblock. */
+static void damaged(const char *dir)
+{
+	char text[128];
+
+	assert_true(sh("mv $(ls %s/journal/*.seg | head -n 1) lost", dir));
+	start_daemon();
+	done(ask_ctl("status " GROUP));
+	snprintf(text, sizeof(text), "%s  damaged", GROUP);
+	if (strncmp(output, text, strlen(text)) || !strstr(output, "error  ") || strstr(output, "history"))
+		fail_msg("%s", output);
+	done(ask_ctl("list"));
+	assert_non_null(strstr(output, GROUP));
+	/* not one that is not there */
+	fails(ask_ctl("points " GROUP), 1, "journal");
+	stop_daemon(SIGTERM);
+	daemon_pid = 0;
+	assert_true(sh("truncate -s 0 %s/super && truncate -s 1M %s/super", dir, dir));
+	start_daemon();
+	fails(ask_ctl("points " GROUP), 3, "but 31313131-3131-3131-3131-313131313131 is not open");
+	done(ask_ctl("status 31313131-3131-3131-3131-313131313131"));
+	assert_non_null(strstr(output, "failed"));
+}
+
 static void test_offline(void **state)
 {
 	uint64_t last = model_last(&m);
@@ -1018,6 +1042,7 @@ static void test_offline(void **state)
 	code = ctl("replica scrub %s", dir);
 	if (code != 1 || (!strstr(output, "fault") && !strstr(output, "damaged") && !strstr(output, "missing")))
 		fail_msg("%d: %s", code, output);
+	damaged(dir);
 }
 
 static int setup_group(void **state)

@@ -238,3 +238,24 @@ int vr_super_pick(const void *slot0, const void *slot1, struct vr_super *s, stru
 	free(other);
 	return pick;
 }
+
+int vr_super_name(struct vr_io *io, char name[VAIO_RW_NAME_LEN])
+{
+	struct vr_super *s = malloc(sizeof(*s));
+	char *buf = malloc(2 * VAIO_RS_SLOT);
+	struct vr_file *f = NULL;
+	struct vr_err e;
+	int rc = s && buf ? io->ops->open(io, "super", 0, &f) : -ENOMEM;
+
+	if (!rc)
+		rc = io->ops->read(f, buf, 2 * VAIO_RS_SLOT, 0);
+	if (!rc)
+		rc = vr_super_pick(buf, buf + VAIO_RS_SLOT, s, &e);
+	if (rc >= 0)
+		memcpy(name, s->group_name, VAIO_RW_NAME_LEN);
+	if (f)
+		io->ops->close(f);
+	free(buf);
+	free(s);
+	return rc < 0 ? rc : 0;
+}

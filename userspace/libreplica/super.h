@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "history.h"
+#include "io.h"
 
 struct vr_mark {
 	uint64_t seq;
@@ -45,5 +46,8 @@ int vr_super_decode(const void *buf, size_t len, unsigned int slot, struct vr_su
 
 /* Of two slots the one that counts: 0 or 1, or -errno. */
 int vr_super_pick(const void *slot0, const void *slot1, struct vr_super *s, struct vr_err *e);
+
+/* The group's name alone, of a store that need not be whole. 0, or -errno: then @name is as it was. */
+int vr_super_name(struct vr_io *io, char name[VAIO_RW_NAME_LEN]);
 
 #endif /* LIBREPLICA_SUPER_H */

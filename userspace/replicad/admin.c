@@ -76,9 +76,13 @@ static json_t *group_json(struct group *g)
 	const struct vaio_rw_status *s;
 	json_t *j;
 
-	if (!st)
-		return json_pack("{s:s, s:s, s:s, s:s, s:o}", "uuid", g->uuid, "directory", g->dir, "state",
-				 g->damaged ? "damaged" : "failed", "error", e.text, "disks", json_array());
+	if (!st) {
+		pthread_mutex_lock(&g->lock);
+		j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "uuid", g->uuid, "name", g->name, "directory", g->dir, "state",
+			      g->damaged ? "damaged" : "failed", "error", e.text, "disks", json_array());
+		pthread_mutex_unlock(&g->lock);
+		return j;
+	}
 	vr_store_info(st, &i);
 	j = vr_report_store(st);
 	pthread_mutex_lock(&g->lock);

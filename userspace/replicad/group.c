@@ -89,25 +89,23 @@ void groups_each(void (*each)(struct group *g, void *arg), void *arg)
 
 struct by_name {
 	const char *name;
-	struct group *found;
+	struct group *found, *unnamed;
 	int nr;
 };
 
+/* Open or not: a group that is damaged is asked about more than others. */
 static void match_name(struct group *g, void *arg)
 {
 	struct by_name *b = arg;
-	struct vr_store *st = group_get(g, NULL);
-	struct vr_info info;
 	uint8_t id[16];
 	bool is = !strcmp(g->uuid, b->name);
 
+	pthread_mutex_lock(&g->lock);
 	/* Sources choose the names: none is a UUID. */
-	if (st && !uuid_bytes(b->name, id)) {
-		vr_store_info(st, &info);
-		is |= !strcmp(info.group_name, b->name);
-	}
-	if (st)
-		group_put(g);
+	is |= g->name[0] && !uuid_bytes(b->name, id) && !strcmp(g->name, b->name);
+	if (!g->name[0])
+		b->unnamed = g;
+	pthread_mutex_unlock(&g->lock);
 	if (is) {
 		b->found = g;
 		b->nr++;
@@ -123,6 +121,8 @@ struct group *group_by_name(const char *name, struct vr_err *e)
 		return b.found;
 	if (b.nr)
 		vr_fail(e, 0, "%d groups are named '%.100s': use the UUID", b.nr, name);
+	else if (b.unnamed)
+		vr_fail(e, 0, "there is no group '%.64s'; but %s is not open, and nobody knows its name", name, b.unnamed->uuid);
 	else
 		vr_fail(e, 0, "there is no group '%.100s'", name);
 	return NULL;
@@ -155,7 +155,9 @@ void group_put(struct group *g)
 static int open_store(struct group *g)
 {
 	struct vr_options o = { .write = true, .segment_bytes = config.segment_bytes, .reserve_bytes = config.reserve_bytes };
+	char name[VAIO_RW_NAME_LEN] = "";
 	struct vr_store *st = NULL;
+	struct vr_info info;
 	struct vr_io *io;
 	struct vr_err e;
 	int err = vr_io_open(g->dir, &io);
@@ -164,11 +166,19 @@ static int open_store(struct group *g)
 		vr_fail_errno(&e, err, "%s", g->dir);
 	} else {
 		err = vr_store_open(io, &o, &st, &e);
-		if (err)
+		/* The name may be there when something else is not. */
+		if (err) {
+			vr_super_name(io, name);
 			io->ops->free(io);
+		} else {
+			vr_store_info(st, &info);
+			memcpy(name, info.group_name, sizeof(name));
+		}
 	}
 	pthread_mutex_lock(&g->lock);
 	g->st = st;
+	if (name[0])
+		memcpy(g->name, name, sizeof(g->name));
 	g->damaged = err == -EBADMSG || err == -ENOTSUP;
 	g->error[0] = 0;
 	if (err) {

@@ -123,6 +123,7 @@ struct group {
 	pthread_cond_t change;		/* of anything below */
 	pthread_cond_t upkeep;		/* somebody waits for space: a change of anything else is nothing to the keeper */
 	struct vr_store *st;		/* NULL: it could not be opened, error says why */
+	char name[VAIO_RW_NAME_LEN];	/* as the store said last; "": it never could */
 	unsigned int users;		/* who holds st: it is not closed under them */
 	char error[256];
 	bool damaged;

@@ -319,7 +319,7 @@ int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, 
 	connected = json_is_true(json_object_get(g, "connected"));
 	if (opt->json)
 		return vaioctl_print_json(g);
-	printf("%s  %s%s%s\n", replica_text(g, "name"), replica_text(g, "state"), replica_text(g, "blocked")[0] ? ": " : "",
+	printf("%s  %s%s%s\n", replica_text(g, "name")[0] ? replica_text(g, "name") : replica_text(g, "uuid"), replica_text(g, "state"), replica_text(g, "blocked")[0] ? ": " : "",
 	       replica_text(g, "blocked"));
 	row("error", replica_text(g, "error"));
 	row("uuid", replica_text(g, "uuid"));
@@ -345,6 +345,11 @@ int replica_status(const struct vaioctl_cmd *cmd, const struct vaioctl_args *a, 
 	print_resync(json_object_get(g, "resync"));
 	if (source) {
 		print_disks(g);
+		json_decref(g);
+		return VAIO_OK;
+	}
+	/* A store that is not open has no figures, and not none. */
+	if (!json_object_get(g, "journal_bytes")) {
 		json_decref(g);
 		return VAIO_OK;
 	}
