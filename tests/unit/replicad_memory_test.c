@@ -309,6 +309,58 @@ static void test_strangers(void **state)
 	}
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* A connection that cannot be taken for a while: whoever waits for it does not use up a processor, and takes it then. */
+static void test_accept(void **state)
+{
+	struct sockaddr_in tcp = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 120 };
+	struct agent *a = calloc(1, sizeof(*a));
+
+	(void)state;
+	inet_pton(AF_INET, "127.0.0.1", &tcp.sin_addr);
+	snprintf(local.sun_path, sizeof(local.sun_path), "%s", in_scratch("sock"));
+	for (int i = 0; i < 2; i++) {
+		int fd = socket(i ? AF_INET : AF_UNIX, SOCK_STREAM, 0);
+		struct stat hits = { .st_size = 0 };
+		time_t until = time(NULL) + patience.tv_sec;
+		uint64_t begin = now_us();
+		char answer;
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		unlink(in_scratch("stall.hit"));
+		stall("accept");
+		assert_int_equal(connect(fd, i ? (void *)&tcp : (void *)&local, i ? sizeof(tcp) : sizeof(local)), 0);
+		while (stat(in_scratch("stall.hit"), &hits) || hits.st_size < 3) {
+			if (time(NULL) > until)
+				fail_msg("%s: not tried again", i ? "TCP" : "the socket");
+			usleep(1000);
+		}
+		/* It is there all the time: each try waits before the next one. */
+		assert_true(now_us() - begin >= 200000);
+		stall(NULL);
+		if (i) {
+			assert_true(agent_connect(a, "a"));
+			agent_close(a);
+		} else {
+			assert_int_equal(send(fd, "{\"do\": \"list\"}\n", 15, 0), 15);
+			assert_int_equal(recv(fd, &answer, 1, 0), 1);
+		}
+		close(fd);
+	}
+	/* and says it once */
+	assert_true(sh("[ $(grep -c 'a connection cannot be taken' log) = 2 ]"));
+	free(a);
+}
+
 /* More groups than there is memory for are not promised any. */
 static void test_options(void **state)
 {
@@ -324,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_all_hang),
 		cmocka_unit_test(test_cut_and_hangs),
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_options),
 	};
 	const char *text = getenv("VAIO_SEED");

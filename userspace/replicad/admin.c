@@ -434,16 +434,19 @@ static void *client_thread(void *arg)
 
 static void *accept_thread(void *arg)
 {
+	bool said = false;
+
 	(void)arg;
 	while (!stopping) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		pthread_t t;
 
 		if (fd < 0) {
-			if (stopping || (errno != EINTR && errno != ECONNABORTED && errno != EMFILE && errno != ENFILE))
-				break;
+			if (!stopping)
+				accept_failed(config.socket, &said);
 			continue;
 		}
+		said = false;
 		if (atomic_fetch_add(&nr_clients, 1) >= MAX_CLIENTS ||
 		    pthread_create(&t, NULL, client_thread, (void *)(intptr_t)fd)) {
 			atomic_fetch_sub(&nr_clients, 1);

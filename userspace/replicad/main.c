@@ -145,15 +145,30 @@ static int listen_on(const char *where, char *bound, size_t size)
 	return fd;
 }
 
+void accept_failed(const char *where, bool *said)
+{
+	if (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN)
+		return;
+	if (!*said)
+		say(LOG_ERR, "%s: a connection cannot be taken: %s", where, strerror(errno));
+	*said = true;
+	/* It is there at once again. */
+	usleep(ACCEPT_WAIT_US);
+}
+
 static void accept_one(int fd)
 {
+	static bool said;
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
 	char host[64], port[16], peer[96];
 	int conn = accept4(fd, (struct sockaddr *)&addr, &len, SOCK_CLOEXEC);
 
-	if (conn < 0)
+	if (conn < 0) {
+		accept_failed(config.listen, &said);
 		return;
+	}
+	said = false;
 	if (getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
 		strcpy(host, "?");
 	snprintf(peer, sizeof(peer), "%.45s:%.8s", host, port);

@@ -190,6 +190,14 @@ uint64_t group_rate(struct group *g);
 uint64_t now_ms(void);
 uint64_t wall_ns(void);
 
+/* --- main.c ------------------------------------------------------------------------------ */
+
+/*
+ * accept() failed, as errno says: for want of something here it waits a moment, in which the connection stays where it is.
+ * @said: the log has it; the caller sets it to false after a success.
+ */
+void accept_failed(const char *where, bool *said);
+
 /* --- memory.c ---------------------------------------------------------------------------- */
 
 /* What a group may have in memory of its batches, bytes. */
