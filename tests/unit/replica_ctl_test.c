@@ -851,7 +851,7 @@ static void test_failover(void **state)
 
 /* --- the source's end --- */
 
-/* Answers one question as vaio-agent would. */
+/* Answers one question as vaio-agent would; NULL: without having read it. */
 static pid_t play_agent(const char *answer)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -864,11 +864,14 @@ static pid_t play_agent(const char *answer)
 	assert_int_equal(listen(fd, 1), 0);
 	pid = fork();
 	if (!pid) {
-		int conn = accept(fd, NULL, NULL);
+		struct pollfd p = { .fd = accept(fd, NULL, NULL), .events = POLLIN };
 		char line[4096];
-		ssize_t n = read(conn, line, sizeof(line) - 1), out = write(conn, answer, strlen(answer));
 
-		_exit(n <= 0 || out <= 0);
+		if (!answer) {
+			dprintf(p.fd, "{\"ok\": false, \"error\": \"too many ask\"}\n");
+			_exit(poll(&p, 1, -1) != 1 || shutdown(p.fd, SHUT_RD));
+		}
+		_exit(read(p.fd, line, sizeof(line) - 1) <= 0 || write(p.fd, answer, strlen(answer)) <= 0);
 	}
 	close(fd);
 	return pid;
@@ -949,6 +952,15 @@ static void source_down(void)
 	}
 }
 
+/* A daemon that takes no more while vaioctl writes, more than a socket has room for, and says why. */
+static void unheard(void)
+{
+	pid_t pid = play_agent(NULL);
+
+	fails(ctl("replica show \"$(head -c 120000 /dev/zero | tr '\\0' '\\1')\" --socket agent"), 1, "too many ask");
+	agent_played(pid);
+}
+
 static void test_source(void **state)
 {
 	static const char status_answer[] =
@@ -990,6 +1002,7 @@ static void test_source(void **state)
 	pid = play_agent("no JSON\n");
 	fails(ctl("replica list --agent agent"), 1, "no answer");
 	agent_played(pid);
+	unheard();
 	fails(ctl("replica list --agent nowhere"), 3, "does vaio-agent run here?");
 }
 

@@ -37,13 +37,43 @@ static int exit_code(const char *code)
 	return VAIO_FAILED;
 }
 
+/* The answer to @request on @fd, which is closed; NULL: none. Who ends the connection instead does not end this program. */
+static json_t *exchange(int fd, json_t *request)
+{
+	char *text = json_dumps(request, JSON_COMPACT);
+	size_t left = text ? strlen(text) : 0, at = 0;
+	json_t *j = NULL;
+	FILE *f = NULL;
+
+	if (text)
+		text[left++] = '\n';	/* in the place of the NUL */
+	while (left) {
+		ssize_t n = send(fd, text + at, left, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+		left -= (size_t)n;
+	}
+	/* It may have said why before it ended the connection. */
+	if (text && (!left || errno == EPIPE || errno == ECONNRESET))
+		f = fdopen(fd, "r");
+	if (f) {
+		j = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+		fclose(f);
+	} else {
+		close(fd);
+	}
+	free(text);
+	return j;
+}
+
 static int ask(const struct vaioctl_cmd *cmd, const char *path, const char *daemon, json_t *request, json_t **answer)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = VAIO_OK;
-	json_error_t why;
+	bool asked = false;
 	json_t *j = NULL;
-	FILE *f = NULL;
 
 	if (strlen(path) >= sizeof(addr.sun_path)) {
 		rc = vaioctl_cmd_fail(cmd, VAIO_USAGE, "socket '%s' is longer than %zu bytes", path, sizeof(addr.sun_path) - 1);
@@ -54,15 +84,11 @@ static int ask(const struct vaioctl_cmd *cmd, const char *path, const char *daem
 					      "%s: %s: does %s run here?%s", path, strerror(errno), daemon,
 					      strcmp(daemon, "vaio-agent") ? " A store's folder, with a '/', needs none" : "");
 		else
-			f = fdopen(fd, "r+");
+			asked = true;
 	}
-	if (f) {
+	if (asked) {
+		j = exchange(fd, request);
 		fd = -1;
-		json_dumpf(request, f, JSON_COMPACT);
-		fputc('\n', f);
-		if (!fflush(f))
-			j = json_loadf(f, JSON_DISABLE_EOF_CHECK, &why);
-		fclose(f);
 		if (!json_is_object(j))
 			rc = vaioctl_cmd_fail(cmd, VAIO_FAILED, "%s: no answer", path);
 		else if (!json_is_true(json_object_get(j, "ok")))
@@ -104,19 +130,11 @@ json_t *replica_ask_quietly(const char *path, json_t *request)
 	struct timeval patience = { .tv_sec = 2 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	json_t *j = NULL;
-	FILE *f = NULL;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		f = fdopen(fd, "r+");
-	}
-	if (f) {
-		json_dumpf(request, f, JSON_COMPACT);
-		fputc('\n', f);
-		if (!fflush(f))
-			j = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
-		fclose(f);
+		j = exchange(fd, request);
 	} else if (fd >= 0) {
 		close(fd);
 	}
