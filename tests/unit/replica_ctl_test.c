@@ -694,26 +694,24 @@ static void test_gap(void **state)
 
 /* --- the source is there ---------------------------------------------------------------------------- */
 
-/* The source is asked, puts the record into the stream, and vaioctl says its number. */
-static void test_checkpoint(void **state)
+/* The source is asked for "quiet", to be held, and puts the record into the stream. It has the name @held then. */
+static void hold_quiet(struct agent *a, const char *held)
 {
-	struct greeting g = { .group = 0x31, .host = 1, .ring = 1, .generation = 1, .connection = 10, .m = &m };
 	struct vaio_rw_checkpoint_result r = { 0 };
 	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_FILESYSTEM) };
-	struct agent *a = malloc(sizeof(*a));
 	char text[64];
 	const void *batch;
 	size_t len;
-	pid_t child;
-	int status;
+	pid_t child = fork();
+	int type, status;
 
-	(void)state;
-	g.next_seq = m.next_seq;
-	agent_start(a, &g);
-	child = fork();
-	if (!child)
-		_exit(ask_ctl("checkpoint " GROUP " quiet --kind filesystem --hold"));
-	assert_int_equal(agent_receive(a), VAIO_RW_CHECKPOINT_REQUEST);
+	if (!child) {
+		snprintf(text, sizeof(text), held, (unsigned long long)model_last(&m) + 1);
+		_exit(ask_ctl("checkpoint " GROUP " quiet --kind filesystem --hold") || !strstr(output, text));
+	}
+	while ((type = agent_receive(a)) == VAIO_RW_DURABLE)
+		;
+	assert_int_equal(type, VAIO_RW_CHECKPOINT_REQUEST);
 	assert_int_equal(le32toh(a->in.request.kind), VAIO_RW_C_FILESYSTEM);
 	assert_string_equal((char *)a->in.request.name, "quiet");
 	r.cookie = a->in.request.cookie;
@@ -726,11 +724,33 @@ static void test_checkpoint(void **state)
 	assert_true(agent_send(a, VAIO_RW_BATCH, batch, len));
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+	snprintf(text, sizeof(text), held, (unsigned long long)model_last(&m));
+	done(ask_ctl("show " GROUP " 'name:%s'", text));
 	snprintf(text, sizeof(text), "seq:%llu ", (unsigned long long)model_last(&m));
-	done(ask_ctl("show " GROUP " name:quiet"));
 	assert_memory_equal(output, text, strlen(text));
 	assert_non_null(strstr(output, "held"));
+}
+
+/* The source is asked, puts the record into the stream, and vaioctl says its number. */
+static void test_checkpoint(void **state)
+{
+	struct greeting g = { .group = 0x31, .host = 1, .ring = 1, .generation = 1, .connection = 10, .m = &m };
+	struct vaio_rw_checkpoint_result r = { 0 };
+	struct agent *a = malloc(sizeof(*a));
+	unsigned long long second;
+	pid_t child;
+	int status;
+
+	(void)state;
+	g.next_seq = m.next_seq;
+	agent_start(a, &g);
+	hold_quiet(a, "quiet");
+	/* the name holds that one: both stay */
+	hold_quiet(a, "quiet seq:%llu");
+	second = model_last(&m);
+	done(ask_ctl("show " GROUP " name:quiet"));
 	done(ask_ctl("release " GROUP " quiet"));
+	done(ask_ctl("release " GROUP " 'quiet seq:%llu'", second));
 	/* what the source cannot do, it says */
 	child = fork();
 	if (!child)

@@ -372,6 +372,21 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 	return err > 0 ? 0 : err;
 }
 
+int vr_mark_hold(struct vr_store *st, struct vr_point *p, struct vr_err *e)
+{
+	char name[sizeof(p->name)];
+	int err = vr_mark_add(st, p, true, e), n = 100;
+
+	if (err != -EEXIST)
+		return err;
+	memcpy(name, p->name, sizeof(name));
+	/* No character is cut in two. */
+	while (n && strlen(name) > (size_t)n && (name[n] & 0xc0) == 0x80)
+		n--;
+	snprintf(p->name, sizeof(p->name), "%.*s seq:%" PRIu64, n, name, p->seq);
+	return vr_mark_add(st, p, true, e);
+}
+
 int vr_mark_remove(struct vr_store *st, const char *name, struct vr_err *e)
 {
 	struct vr_super *s = st->super, old;

@@ -151,6 +151,8 @@ uint64_t vr_store_oldest_ns(struct vr_store *st);
 
 /* Names a point (and pins it), or lets it go. */
 int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct vr_err *e);
+/* Pins a point under its name; under "NAME seq:N", which @p has then, when the name holds another point already: both stay. */
+int vr_mark_hold(struct vr_store *st, struct vr_point *p, struct vr_err *e);
 /* Is there room for one more name? -E2BIG with a text that says what to do. */
 int vr_mark_room(struct vr_store *st, struct vr_err *e);
 bool vr_mark_held(struct vr_store *st, uint64_t seq);

@@ -224,7 +224,7 @@ static json_t *do_checkpoint(struct group *g, struct vr_store *st, json_t *r)
 		snprintf(p.name, sizeof(p.name), "%s", name);
 		p.pinned = json_is_true(json_object_get(r, "pin"));
 		if (p.pinned)
-			err = vr_mark_add(st, &p, true, &e);
+			err = vr_mark_hold(st, &p, &e);
 	}
 	return err ? refuse(err, "%s", e.text) : point_json(&p);
 }
