@@ -166,6 +166,8 @@ static void test_asking(void **state)
 	done(ask_ctl("status " GROUP));
 	assert_non_null(strstr(output, " of 3h00m"));
 	fails(ask_ctl("set " GROUP " retain_time=0s"), 2, "accepted are any");
+	fails(ask_ctl("set " GROUP " retain_time=5124096h"), 2, "accepted are up to 876000h");
+	fails(ask_ctl("set " GROUP " every_write=5124096h"), 2, "accepted are up to 876000h");
 	fails(ask_ctl("set " GROUP " quota=1MiB retain_time=x"), 2, "retain_time");
 	fails(ask_ctl("set " GROUP " interval=1ms"), 2, "accepted are 1s to 24h");
 	fails(ask_ctl("set " GROUP " interval=any"), 2, "interval");

@@ -367,6 +367,7 @@ static void test_options(void **state)
 	(void)state;
 	assert_false(sh("%s --max-groups 9 --queue 80MiB", program));
 	assert_true(sh("%s --max-groups 9 --queue 80MiB 2>&1 | grep -q -- '--queue 81MiB'", program));
+	assert_true(sh("%s --retain 5124096h 2>&1 | grep -q 'up to 876000h'", program));
 }
 
 int main(void)

@@ -11,6 +11,8 @@
 
 #include "units.h"
 
+#define MAX_SPAN_MS	(876000ULL * 3600 * 1000)
+
 struct unit {
 	const char *name;
 	double factor;
@@ -69,6 +71,18 @@ int vaio_parse_size(const char *text, uint64_t *bytes, struct vaio_err *e)
 int vaio_parse_time(const char *text, uint64_t *ms, struct vaio_err *e)
 {
 	return parse_with_unit(text, times, "ms, s, min, h", ms, e);
+}
+
+int vaio_parse_span(const char *text, uint64_t *ns, struct vaio_err *e)
+{
+	uint64_t ms;
+	int rc = vaio_parse_time(text, &ms, e);
+
+	if (!rc && ms > MAX_SPAN_MS)
+		rc = vaio_fail(e, VAIO_USAGE, "'%s': accepted are up to 876000h, 100 years", text);
+	if (!rc)
+		*ns = ms * 1000000;
+	return rc;
 }
 
 int vaio_parse_latency(const char *text, uint64_t *ns, struct vaio_err *e)

@@ -18,6 +18,9 @@ int vaio_parse_size(const char *text, uint64_t *bytes, struct vaio_err *e);
 /* A time in milliseconds: a number with ms, s, min or h. */
 int vaio_parse_time(const char *text, uint64_t *ms, struct vaio_err *e);
 
+/* The same in nanoseconds: how far back something goes, 100 years at most. */
+int vaio_parse_span(const char *text, uint64_t *ns, struct vaio_err *e);
+
 /* A time in nanoseconds: a number with us, ms or s. */
 int vaio_parse_latency(const char *text, uint64_t *ns, struct vaio_err *e);
 

@@ -68,7 +68,7 @@ static void usage(FILE *f)
 static int option(int c, const char *value)
 {
 	struct vaio_err e = { "" };
-	uint64_t ms = 0, n = 0;
+	uint64_t n = 0;
 	int rc = 0;
 
 	switch (c) {
@@ -91,8 +91,7 @@ static int option(int c, const char *value)
 			rc = vaio_fail(&e, VAIO_USAGE, "--queue '%s': accepted are 9MiB to 1TiB", value);
 		break;
 	case 'r':
-		rc = vaio_parse_time(value, &ms, &e);
-		config.retain_ns = ms * 1000000;
+		rc = vaio_parse_span(value, &config.retain_ns, &e);
 		break;
 	case 'q': rc = vaio_parse_size(value, &config.quota_bytes, &e); break;
 	case 'g':

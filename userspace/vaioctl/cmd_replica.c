@@ -180,6 +180,8 @@ static int replica_release(const struct vaioctl_cmd *cmd, const struct vaioctl_a
 
 /* --- what is kept, and who may write ----------------------------------------------------------------- */
 
+#define SECOND	1000000000ULL
+
 static int set_one(const char *word, json_t *request, struct vaio_err *e)
 {
 	static const char *const words[] = { "retain_time", "retain_size", "quota", "every_write", "interval", NULL };
@@ -193,15 +195,15 @@ static int set_one(const char *word, json_t *request, struct vaio_err *e)
 	snprintf(name, sizeof(name), "%.*s", (int)(eq - word), word);
 	if (!strcmp(name, "retain_time")) {
 		if (strcmp(eq + 1, "any"))
-			rc = vaio_parse_time(eq + 1, &n, e);
-		json_object_set_new(request, "retain_ns", json_integer((json_int_t)(n * 1000000)));
+			rc = vaio_parse_span(eq + 1, &n, e);
+		json_object_set_new(request, "retain_ns", json_integer((json_int_t)n));
 	} else if (!strcmp(name, "every_write") || !strcmp(name, "interval")) {
 		if (strcmp(eq + 1, "any") || name[0] == 'i')
-			rc = vaio_parse_time(eq + 1, &n, e);
-		if (!rc && name[0] == 'i' && (n < 1000 || n > 24 * 3600000))
+			rc = vaio_parse_span(eq + 1, &n, e);
+		if (!rc && name[0] == 'i' && (n < SECOND || n > 24 * 3600 * SECOND))
 			return vaio_fail(e, VAIO_USAGE, "interval: '%s': accepted are 1s to 24h", eq + 1);
 		json_object_set_new(request, name[0] == 'i' ? "interval_ns" : "every_write_ns",
-				    json_integer((json_int_t)(n * 1000000)));
+				    json_integer((json_int_t)n));
 	} else if (!strcmp(name, "retain_size") || !strcmp(name, "quota")) {
 		if (strcmp(eq + 1, "any"))
 			rc = vaio_parse_size(eq + 1, &n, e);
