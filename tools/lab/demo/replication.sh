@@ -86,7 +86,7 @@ stage_replication() {
 	setpriv --pdeathsig TERM --no-new-privs "${unprivileged[@]}" vaio-replicad --store "$work/store" --listen 127.0.0.1:0 \
 		--pki "$shared/replica" --socket "$work/replicad.sock" --reserve 64MiB >"$work/replicad.log" 2>&1 &
 	daemons+=($!)
-	until port=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/replicad.log"); do
+	until port=$(grep -soE '127\.0\.0\.1:[0-9]+' "$work/replicad.log"); do
 		kill -0 "${daemons[-1]}" 2>/dev/null || { cat "$work/replicad.log"; fail vaio-replicad; }
 		sleep 0.1
 	done
