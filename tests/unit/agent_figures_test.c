@@ -501,6 +501,14 @@ static void test_refused_again(void **state)
 	assert_true(tries_within(61));
 	replica_says("went apart");
 	assert_int_equal(said, before + 1);
+	/* whatever it says, the status is told */
+	assert_true(tries_within(61));
+	replica_says("caf\xe9");
+	publish(w);
+	assert_string_equal(state_told(), "refused");
+	assert_true(tries_within(61));
+	replica_says("went apart");
+	before = said - 1;
 	/* it is not there: that is no refusal, and tried as often as ever */
 	assert_true(tries_within(61));
 	replica_says("");

@@ -573,6 +573,38 @@ static void test_state(void **state)
 	free(b);
 }
 
+/* A checkpoint's name may be anybody's: one that the replica refused would be sent for ever. */
+static void test_names(void **state)
+{
+	static const struct { const char *name, *sent; } names[] = {
+		{ "caf\xc3\xa9", "caf\xc3\xa9" }, { "caf\xe9\n", "caf??" }, { "", "?" },
+	};
+	static const struct stream s;
+	char name[VAIO_RW_NAME_LEN + 1] = "a";
+	struct vaio_repl_desc d = { .seq = 1, .type = VAIO_REPL_CHECKPOINT };
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		struct stream_item it = { .seq = 1 };
+		const struct vaio_rw_checkpoint *c = (const void *)it.buf;
+
+		d.data_len = (uint32_t)strlen(names[i].name);
+		make_checkpoint(&s, &d, d.data_len ? names[i].name : NULL, &it);
+		assert_string_equal((char *)c->name, names[i].sent);
+		assert_true(vr_text_new(c->name, sizeof(c->name)));
+	}
+	/* one that is too long is not cut in a character */
+	while (strlen(name) + 2 < sizeof(name))
+		strcat(name, "\xc3\xa9");
+	for (d.data_len = sizeof(name) - 3; d.data_len < sizeof(name); d.data_len++) {
+		struct stream_item it = { .seq = 1 };
+		const struct vaio_rw_checkpoint *c = (const void *)it.buf;
+
+		make_checkpoint(&s, &d, name, &it);
+		assert_true(vr_text_new(c->name, sizeof(c->name)));
+	}
+}
+
 int main(void)
 {
 	const char *given = getenv("VAIO_SEED");
@@ -584,6 +616,7 @@ int main(void)
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_gap_reason),
 		cmocka_unit_test(test_state),
+		cmocka_unit_test(test_names),
 	};
 
 	seed = given && *given ? (unsigned int)atoi(given) : (unsigned int)time(NULL);

@@ -21,7 +21,8 @@ refuse() {
 	"$ctl" "$@" >out 2>err </dev/null || status=$?
 	[[ $status == "$want" && ! -s out && $(wc -l <err) == 1 && $(<err) == "vaioctl: "* ]] || bad=1
 	grep -qF -- "$words" err || bad=1
-	result $bad "refused: ${*:-nothing} ($words)" "status $status, wanted $want: $(cat out err)"
+	words="refused: ${*:-nothing} ($words)"
+	result $bad "${words//[^ -~]/?}" "status $status, wanted $want: $(cat out err)"
 }
 
 accept() {	# WORDS ARGUMENT...
@@ -157,6 +158,7 @@ refuse 3 "none.sock: No such file or directory: does vaio-replicad run here?" re
 refuse 3 "'./none': No such file" replica status ./none
 refuse 3 "there is no store (super)" replica status ./
 refuse 2 "--kind 'x': accepted are crash, filesystem, application" replica checkpoint vm1 a --kind x
+refuse 2 'is not UTF-8' replica checkpoint vm1 $'caf\xe9'
 refuse 2 "'x' is not of the form PROP=VALUE" replica set vm1 x
 refuse 2 "property 'quoata' is unknown, did you mean quota?" replica set vm1 quoata=5MiB
 refuse 2 "--to is missing" replica restore vm1

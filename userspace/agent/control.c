@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "../libreplica/report.h"
 #include "../libreplica/unix.h"
 
 #define CLIENTS		16
@@ -44,6 +45,7 @@ static json_t *refuse(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	vr_text_clean(text);
 	return json_pack("{s:b, s:s}", "ok", 0, "error", text);
 }
 
@@ -131,7 +133,7 @@ static json_t *disks_json(const struct figures *f)
 		const char *state = d->flags & VAIO_REPL_M_DAMAGED ? "damaged" : d->flags & VAIO_REPL_M_DOWN ? "suspended" :
 				    d->flags & VAIO_REPL_M_CAPTURED ? "captured" : "waiting";
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:s}", "name", d->name, "uuid", d->uuid,
+		json_array_append_new(list, json_pack("{s:o, s:s, s:i, s:I, s:I, s:I, s:s}", "name", vr_report_text(d->name), "uuid", d->uuid,
 						      "number", d->number, "bytes", (json_int_t)d->bytes, "dirty_bytes",
 						      (json_int_t)d->dirty, "check_bytes", (json_int_t)d->check, "state",
 						      state));
@@ -153,9 +155,9 @@ static json_t *child_json(const struct child *c)
 	error = c->set_aside || !f->error[0] ? c->error : f->error;
 	if (f->state == W_REPLICATING && c->pid)
 		error = "";
-	j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "name", c->name, "uuid", f->uuid, "target", c->target, "mode",
-		      c->mode, "state", state, "error", error, "connected", c->pid && f->connected, "peer",
-		      c->pid ? f->peer : "");
+	j = json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:b, s:o}", "name", c->name, "uuid", f->uuid, "target", vr_report_text(c->target), "mode",
+		      c->mode, "state", state, "error", vr_report_text(error), "connected", c->pid && f->connected, "peer",
+		      vr_report_text(c->pid ? f->peer : ""));
 	json_object_update_new(j, json_pack("{s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"connected_ms", (json_int_t)(f->connected ? (now - f->connected_ns) / 1000000 : 0),
 		"retry_ms", (json_int_t)(!f->connected && f->retry_ns > now ? (f->retry_ns - now) / 1000000 : 0),
@@ -210,7 +212,7 @@ static json_t *do_checkpoint(struct client *c, json_t *j, const char *group)
 	if (!name || !*name || strlen(name) >= sizeof(r.name) || !strcmp(name, "latest"))
 		return refuse("'name': 1 to %zu bytes are wanted, and not 'latest'", sizeof(r.name) - 1);
 	strcpy(r.name, name);
-	if (!vr_text_valid((const uint8_t *)r.name, sizeof(r.name)))
+	if (!vr_text_new((const uint8_t *)r.name, sizeof(r.name)))
 		return refuse("'name': control characters are not accepted");
 	if (!r.kind)
 		return refuse("'kind': '%.40s' is not one of crash, filesystem, application", kind);

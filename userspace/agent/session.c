@@ -81,6 +81,8 @@ int session_hello(struct worker *w, struct vr_err *e)
 	d.h.generation = d.g[s->nr_generations - 1];
 	snprintf((char *)d.h.host_name, sizeof(d.h.host_name), "%s", config.hostname);
 	snprintf((char *)d.h.group_name, sizeof(d.h.group_name), "%s", w->name);
+	vr_text_clean((char *)d.h.host_name);
+	vr_text_clean((char *)d.h.group_name);
 	w->session = SESSION_HELLO;
 	return link_send(&w->link, VAIO_RW_HELLO, &d, sizeof(d.h) + s->nr_generations * sizeof(*d.g), e);
 }
@@ -147,6 +149,7 @@ static void name_disks(struct worker *w)
 			continue;
 		memset(d->name, 0, sizeof(d->name));
 		memcpy(d->name, m->name, strnlen(m->name, sizeof(d->name) - 1));
+		vr_text_clean(d->name);
 		d->bytes = m->bytes;
 		d->block_size = m->block_size;
 		if (m->flags & VAIO_REPL_M_CAPTURED)

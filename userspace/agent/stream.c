@@ -178,7 +178,7 @@ static void make_checkpoint(const struct stream *s, const struct vaio_repl_desc 
 {
 	struct vaio_rw_checkpoint *c = (void *)it->buf;
 	uint32_t kind = VAIO_RW_C_CRASH, flags = 0;
-	size_t len = d->data_len < sizeof(c->name) ? d->data_len : sizeof(c->name) - 1;
+	size_t len = d->data_len ? strnlen(payload, d->data_len) : 0;
 
 	for (int i = 0; i < STREAM_MARKS; i++)
 		if (s->mark[i].ring == d->seq && s->mark[i].epoch == s->epoch) {
@@ -188,10 +188,9 @@ static void make_checkpoint(const struct stream *s, const struct vaio_repl_desc 
 	it->record.type = htole16(VAIO_RW_R_CHECKPOINT);
 	c->kind = htole32(kind);
 	c->flags = htole32(flags);
-	memcpy(c->name, payload, len);
-	for (size_t i = 0; i < len; i++)
-		if (c->name[i] < 0x20 || c->name[i] == 0x7f)
-			c->name[i] = '?';
+	/* It may be anybody's: a name that the replica refused would be sent for ever. */
+	memcpy(c->name, len ? payload : "?", len ? vr_text_cut(payload, len, sizeof(c->name) - 1) : 1);
+	vr_text_clean((char *)c->name);
 	put_payload(it, sizeof(*c));
 }
 

@@ -9,6 +9,7 @@
 
 #include "crc32c.h"
 #include "store_priv.h"
+#include "text.h"
 
 #define MAX_ENTRIES	(1U << 18)	/* of the index in memory: a segment is closed at so many */
 #define MAX_CONTROLS	(2U << 20)	/* likewise, bytes of its control records */
@@ -212,6 +213,20 @@ static int write_append(struct vr_store *st, struct vr_segment *s, const struct 
 	return vr_fail_errno(e, err, "journal segment %" PRIx64, s->id);
 }
 
+/* What is in the journal is read again, whatever it is called: so names are looked at here, when they come in. */
+static int check_names(const struct vr_batch *b, struct vr_err *e)
+{
+	for (unsigned int i = 0; i < b->nr_records; i++) {
+		uint16_t type = le16toh(b->records[i].type);
+		const uint8_t *p = vr_batch_payload(b, i);
+
+		if ((type == VAIO_RW_R_CHECKPOINT && !vr_text_new(p + offsetof(struct vaio_rw_checkpoint, name), VAIO_RW_NAME_LEN)) ||
+		    (type == VAIO_RW_R_MEMBER_ADD && !vr_text_new(p + offsetof(struct vaio_rw_member, name), VAIO_RW_NAME_LEN)))
+			return vr_fail(e, -EPROTO, "record %" PRIu64 ": its name is no text in UTF-8", b->first_seq + i);
+	}
+	return 0;
+}
+
 /* Pinned checkpoints are pins of the store before they are acknowledged. */
 static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, struct vr_err *e)
 {
@@ -232,7 +247,8 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, struct
 		err = vr_mark_add(st, &p, true, e);
 		/* Its name holds another point: both stay. */
 		if (err == -EEXIST) {
-			snprintf(p.name, sizeof(p.name), "%.100s seq:%" PRIu64, (char *)c.name, p.seq);
+			snprintf(p.name, sizeof(p.name), "%.*s seq:%" PRIu64, (int)vr_text_cut((char *)c.name, strlen((char *)c.name), 100),
+				 (char *)c.name, p.seq);
 			err = vr_mark_add(st, &p, true, e);
 		}
 		/* Too many names are no reason to take no more writes: it is a point with a name, and not held. */
@@ -317,6 +333,8 @@ static int append(struct vr_store *st, uint8_t *batch, size_t len, bool own, str
 		vr_history_copy(st->next, st->history);
 		err = vr_batch_follow(b, st->next, e);
 	}
+	if (!err && !own)
+		err = check_names(b, e);
 	if (!err)
 		err = check_returned(st, b, e);
 	if (!err)

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "err.h"
+#include "text.h"
 
 int vr_fail(struct vr_err *e, int err, const char *fmt, ...)
 {
@@ -15,6 +16,8 @@ int vr_fail(struct vr_err *e, int err, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(e->text, sizeof(e->text), fmt, ap);
 		va_end(ap);
+		/* Names of elsewhere are in it, and some are cut. */
+		vr_text_clean(e->text);
 	}
 	return err;
 }
@@ -36,6 +39,7 @@ int vr_fail_errno(struct vr_err *e, int err, const char *fmt, ...)
 				 strerror(-err), (unsigned long long)files.rlim_cur);
 		else
 			snprintf(e->text + n, sizeof(e->text) - n, ": %s", strerror(-err));
+		vr_text_clean(e->text);
 	}
 	return err;
 }

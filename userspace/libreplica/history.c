@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "history.h"
+#include "text.h"
 
 bool vr_all_zero(const void *p, size_t len)
 {
@@ -29,6 +30,11 @@ bool vr_text_valid(const uint8_t *text, size_t size)
 		if (text[i] < 0x20 || text[i] == 0x7f)
 			return false;
 	return true;
+}
+
+bool vr_text_new(const uint8_t *text, size_t size)
+{
+	return vr_text_valid(text, size) && vr_text_utf8((const char *)text);
 }
 
 bool vr_type_is_control(uint16_t type)
@@ -145,6 +151,7 @@ int vr_member_decode(const struct vaio_rw_member *d, struct vr_member *m, struct
 		return vr_fail(e, -EPROTO, "member %u: reserved bytes are not zero", m->number);
 	if (!vr_text_valid(d->name, sizeof(d->name)))
 		return vr_fail(e, -EPROTO, "member %u: name is no text", m->number);
+	vr_text_clean(m->name);
 	return 0;
 }
 

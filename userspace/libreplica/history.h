@@ -73,8 +73,12 @@ int vr_member_decode(const struct vaio_rw_member *d, struct vr_member *m, struct
 void vr_generation_encode(const struct vr_generation *g, struct vaio_rw_generation *d);
 int vr_generation_decode(const struct vaio_rw_generation *d, struct vr_generation *g, struct vr_err *e);
 
-/* A name or text of the wire: ends with NUL, zeroes after it, no control characters. */
+/*
+ * A name or text of the wire: ends with NUL, zeroes after it, no control characters. What comes in is to be vr_text_new(), UTF-8 too;
+ * a store may have what was taken before that was asked for, and what is read of it is cleaned.
+ */
 bool vr_text_valid(const uint8_t *text, size_t size);
+bool vr_text_new(const uint8_t *text, size_t size);
 bool vr_is_nil(const void *id);
 bool vr_all_zero(const void *p, size_t len);
 

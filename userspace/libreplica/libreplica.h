@@ -13,5 +13,6 @@
 #include "scratch.h"
 #include "store.h"
 #include "super.h"
+#include "text.h"
 
 #endif /* LIBREPLICA_H */

@@ -116,8 +116,8 @@ static int check_hello(const struct vaio_rw_hello *h, size_t len, struct vr_err 
 			       (uint64_t)le64toh(h->acked_seq));
 	if (le32toh(h->flags) & ~VAIO_RW_H_KNOWN || !vr_all_zero(h->reserved, sizeof(h->reserved)))
 		return vr_fail(e, -EPROTO, "HELLO: flags 0x%x or reserved bytes are not zero", le32toh(h->flags));
-	if (!vr_text_valid(h->host_name, sizeof(h->host_name)) || !vr_text_valid(h->group_name, sizeof(h->group_name)))
-		return vr_fail(e, -EPROTO, "HELLO: host_name or group_name is no text");
+	if (!vr_text_new(h->host_name, sizeof(h->host_name)) || !vr_text_new(h->group_name, sizeof(h->group_name)))
+		return vr_fail(e, -EPROTO, "HELLO: host_name or group_name is no text in UTF-8");
 	if (!generations)
 		return vr_fail(e, -EPROTO, "HELLO: nr_generations is 0");
 	err = check_lists("HELLO", (const char *)(h + 1), len - sizeof(*h), generations, le16toh(h->nr_members), e);
@@ -160,10 +160,11 @@ static int check_diff(const struct vaio_rw_diff *d, size_t len, struct vr_err *e
 	return 0;
 }
 
-static int check_text(const char *name, const uint8_t *text, size_t size, bool empty, struct vr_err *e)
+/* A text for people: who shows it cleans it. */
+static int check_text(const char *name, const uint8_t *text, struct vr_err *e)
 {
-	if (!vr_text_valid(text, size) || (!empty && !text[0]))
-		return vr_fail(e, -EPROTO, "%s: text or name is no text", name);
+	if (!vr_text_valid(text, VAIO_RW_TEXT_LEN))
+		return vr_fail(e, -EPROTO, "%s: text is no text", name);
 	return 0;
 }
 
@@ -190,14 +191,14 @@ int vr_message_check(const struct vaio_rw_msg *h, const void *p, size_t len, str
 	case VAIO_RW_WELCOME:
 		return check_welcome(p, len, e);
 	case VAIO_RW_END:
-		return check_text("END", ((const struct vaio_rw_end *)p)->text, VAIO_RW_TEXT_LEN, true, e);
+		return check_text("END", ((const struct vaio_rw_end *)p)->text, e);
 	case VAIO_RW_DIFF:
 		return check_diff(p, len, e);
 	case VAIO_RW_BLOCKED:
 		if (blocked->reserved || le32toh(blocked->reason) < VAIO_RW_BLOCKED_FULL ||
 		    le32toh(blocked->reason) > VAIO_RW_BLOCKED_RESYNC)
 			return vr_fail(e, -EPROTO, "BLOCKED: reason %u is unknown", le32toh(blocked->reason));
-		return check_text("BLOCKED", blocked->text, VAIO_RW_TEXT_LEN, true, e);
+		return check_text("BLOCKED", blocked->text, e);
 	case VAIO_RW_STATUS:
 		if (status->reserved || le32toh(status->flags) & ~VAIO_RW_H_KNOWN)
 			return vr_fail(e, -EPROTO, "STATUS: flags 0x%x or reserved bytes are not zero",
@@ -206,12 +207,13 @@ int vr_message_check(const struct vaio_rw_msg *h, const void *p, size_t len, str
 	case VAIO_RW_CHECKPOINT_REQUEST:
 		if (req->reserved || le32toh(req->kind) < VAIO_RW_C_CRASH || le32toh(req->kind) > VAIO_RW_C_APPLICATION)
 			return vr_fail(e, -EPROTO, "CHECKPOINT_REQUEST: kind %u is not 1 to 3", le32toh(req->kind));
-		return check_text("CHECKPOINT_REQUEST", req->name, VAIO_RW_NAME_LEN, false, e);
+		if (!req->name[0] || !vr_text_new(req->name, sizeof(req->name)))
+			return vr_fail(e, -EPROTO, "CHECKPOINT_REQUEST: name is no text in UTF-8");
+		return 0;
 	case VAIO_RW_NOT_HELD:
-		return check_text("NOT_HELD", ((const struct vaio_rw_not_held *)p)->text, VAIO_RW_TEXT_LEN, true, e);
+		return check_text("NOT_HELD", ((const struct vaio_rw_not_held *)p)->text, e);
 	case VAIO_RW_CHECKPOINT_RESULT:
-		return check_text("CHECKPOINT_RESULT", ((const struct vaio_rw_checkpoint_result *)p)->text,
-				  VAIO_RW_TEXT_LEN, true, e);
+		return check_text("CHECKPOINT_RESULT", ((const struct vaio_rw_checkpoint_result *)p)->text, e);
 	}
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "crc32c.h"
 #include "store_priv.h"
+#include "text.h"
 
 #define SECOND	1000000000ULL
 
@@ -217,7 +218,8 @@ static int name_of_control(void *arg, const struct vaio_rs_control *c, const voi
 	    p.seq > n->st->durable.last_seq || (n->before && p.seq >= n->before) || le32toh(c->record.data_length) != sizeof(*d))
 		return 0;
 	p.kind = le32toh(d->kind);
-	memcpy(p.name, d->name, sizeof(p.name));
+	memcpy(p.name, d->name, sizeof(p.name) - 1);
+	vr_text_clean(p.name);
 	add_name(n, &p);
 	return n->err;
 }
@@ -335,8 +337,8 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 	int err = 0;
 
 	snprintf(name, sizeof(name), "%s", p->name);
-	if (!name[0] || !vr_text_valid((const uint8_t *)name, sizeof(name)))
-		return vr_fail(e, -EINVAL, "a name has 1 to %zu bytes, and no control characters", sizeof(name) - 1);
+	if (!name[0] || !vr_text_new((const uint8_t *)name, sizeof(name)))
+		return vr_fail(e, -EINVAL, "a name has 1 to %zu bytes of UTF-8, and no control characters", sizeof(name) - 1);
 	pthread_mutex_lock(&st->lock);
 	old = *s;
 	st->mark_changes++;
@@ -605,15 +607,19 @@ static int match_control(void *arg, const struct vaio_rs_control *c, const void 
 	const struct vaio_rw_checkpoint *d = payload;
 	struct by_name *b = arg;
 	uint64_t seq = le64toh(c->record.seq);
+	char name[VAIO_RW_NAME_LEN] = "";
 
 	if (le16toh(c->record.type) != VAIO_RW_R_CHECKPOINT || seq < b->st->super->base.now.last_seq ||
-	    seq > b->st->durable.last_seq || le32toh(c->record.data_length) != sizeof(*d) || seq < b->p->seq ||
-	    strncmp((const char *)d->name, b->name, sizeof(d->name)))
+	    seq > b->st->durable.last_seq || le32toh(c->record.data_length) != sizeof(*d) || seq < b->p->seq)
+		return 0;
+	memcpy(name, d->name, sizeof(name) - 1);
+	vr_text_clean(name);
+	if (strcmp(name, b->name))
 		return 0;
 	b->p->seq = seq;
 	b->p->time_ns = le64toh(c->record.time_ns);
 	b->p->kind = le32toh(d->kind);
-	memcpy(b->p->name, d->name, sizeof(b->p->name));
+	memcpy(b->p->name, name, sizeof(b->p->name));
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "text.h"
 
 static json_t *number(uint64_t n)
 {
@@ -17,6 +18,18 @@ static json_t *id_json(const uint8_t *id)
 	for (int i = 0; i < 16; i++)
 		t += sprintf(t, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id[i]);
 	return json_string(text);
+}
+
+json_t *vr_report_text(const char *text)
+{
+	char *copy = strdup(text);
+	json_t *j;
+
+	if (copy)
+		vr_text_clean(copy);
+	j = copy ? json_string(copy) : NULL;
+	free(copy);
+	return j;
 }
 
 const char *vr_checkpoint_kind_name(uint32_t kind)
@@ -70,6 +83,8 @@ json_t *vr_report_store(struct vr_store *st)
 	json_t *j;
 
 	vr_store_info(st, &i);
+	/* Of a name some may be cut. */
+	vr_text_clean(i.held_by);
 	j = json_pack("{s:o, s:s, s:o, s:s, s:o, s:s}", "uuid", id_json(i.group), "name", i.group_name, "disks",
 		      disks_json(st), "failover", vr_failover_name(i.failover), "generation", generation_json(&i),
 		      "source", i.source_name);

@@ -17,6 +17,9 @@ json_t *vr_report_points(struct vr_store *st, uint64_t before, unsigned int limi
 
 json_t *vr_report_point(const struct vr_point *p);
 
+/* Of what came from elsewhere: cleaned, as text.h has it. */
+json_t *vr_report_text(const char *text);
+
 /* "crash", "filesystem" or "application", and back; 0: none of them. */
 const char *vr_checkpoint_kind_name(uint32_t kind);
 uint32_t vr_checkpoint_kind(const char *name);

@@ -74,8 +74,8 @@ static int check_subject(const char *subject, char text[VAIO_RW_TEXT_LEN], struc
 	if (!*subject || strlen(subject) >= VAIO_RW_TEXT_LEN)
 		return vr_fail(e, -EINVAL, "the subject name '%.40s' has not 1 to %d bytes", subject, VAIO_RW_TEXT_LEN - 1);
 	memcpy(text, subject, strlen(subject));
-	if (!vr_text_valid((const uint8_t *)text, VAIO_RW_TEXT_LEN))
-		return vr_fail(e, -EINVAL, "the subject name has control characters");
+	if (!vr_text_new((const uint8_t *)text, VAIO_RW_TEXT_LEN))
+		return vr_fail(e, -EINVAL, "the subject name is not UTF-8, or has control characters");
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "crc32c.h"
 #include "super.h"
+#include "text.h"
 
 static void *put_entry(uint8_t *buf, size_t *at, uint16_t type, size_t len)
 {
@@ -134,6 +135,7 @@ static int decode_entry(struct vr_super *s, unsigned int type, const void *p, si
 	if (!m->seq || m->seq > VAIO_RW_MAX_SEQ || m->flags & ~VAIO_RS_MARK_KNOWN || m->kind < VAIO_RW_C_CRASH ||
 	    m->kind > VAIO_RW_C_APPLICATION || !vr_text_valid(d->name, sizeof(d->name)) || !m->name[0])
 		return vr_fail(e, -EBADMSG, "superblock: mark %u is not right", s->nr_marks - 1);
+	vr_text_clean(m->name);
 	return 0;
 }
 
@@ -193,6 +195,8 @@ int vr_super_decode(const void *buf, size_t len, unsigned int slot, struct vr_su
 	    !vr_text_valid(d->source_name, sizeof(d->source_name)) || d->reserved2 ||
 	    !vr_all_zero(d->reserved, sizeof(d->reserved)))
 		return vr_fail(e, -EBADMSG, "superblock: a field is not right");
+	vr_text_clean(s->group_name);
+	vr_text_clean(s->source_name);
 	for (uint32_t i = le32toh(d->nr_entries); i; i--) {
 		const struct vaio_rs_entry *en = (const void *)((const char *)buf + at);
 		int err;

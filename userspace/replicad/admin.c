@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "replicad.h"
+#include "../libreplica/text.h"
 #include "../libreplica/unix.h"
 
 #define MAX_REQUEST	65536
@@ -37,6 +38,7 @@ static json_t *refuse(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	vr_text_clean(text);
 	return json_pack("{s:b, s:s, s:s}", "ok", 0, "code", code, "error", text);
 }
 
@@ -91,14 +93,14 @@ static json_t *group_json(struct group *g)
 					    (json_int_t)g->received, "rate_bytes", (json_int_t)group_rate(g), "memory_bytes",
 					    (json_int_t)memory_used(g), "memory_share_bytes", (json_int_t)memory_share()));
 	if (g->flow != FLOWS)
-		json_object_set_new(j, "blocked", json_string((char *)g->blocked.text));
+		json_object_set_new(j, "blocked", vr_report_text((char *)g->blocked.text));
 	s = g->session ? &g->session->status : NULL;
 	json_object_update_new(j, json_pack("{s:o, s:o, s:o, s:o}", "rpo_ns", figure_json(s ? &s->rpo_ns : NULL), "rpo_worst_ns",
 					    figure_json(s ? &s->rpo_worst_ns : NULL), "backlog_bytes",
 					    figure_json(s ? &s->backlog_bytes : NULL), "dirty_bytes",
 					    figure_json(s ? &s->dirty_bytes : NULL)));
 	if (s)
-		json_object_update_new(j, json_pack("{s:s, s:s, s:o, s:b}", "peer", g->session->peer, "client", g->session->subject,
+		json_object_update_new(j, json_pack("{s:s, s:o, s:o, s:b}", "peer", g->session->peer, "client", vr_report_text(g->session->subject),
 						    "sent_bytes", figure_json(&s->sent_bytes), "sync",
 						    le32toh(s->flags) & VAIO_RW_H_SYNC));
 	pthread_mutex_unlock(&g->lock);
@@ -167,7 +169,7 @@ static json_t *do_show(struct vr_store *st, json_t *r)
 /* What would be taken for another form of a point is no name. */
 static bool name_valid(const char *name)
 {
-	return name && *name && strlen(name) < VAIO_RW_NAME_LEN && !strpbrk(name, "\n\r\t\033\177") && strcmp(name, VR_FAILOVER_MARK);
+	return name && *name && strlen(name) < VAIO_RW_NAME_LEN && vr_text_utf8(name) && strcmp(name, VR_FAILOVER_MARK);
 }
 
 static json_t *bad_name(void)

@@ -75,7 +75,9 @@ static int ask(const struct vaioctl_cmd *cmd, const char *path, const char *daem
 	bool asked = false;
 	json_t *j = NULL;
 
-	if (strlen(path) >= sizeof(addr.sun_path)) {
+	if (!request) {
+		rc = vaioctl_cmd_fail(cmd, VAIO_USAGE, "a word of it is not UTF-8: it is no name");
+	} else if (strlen(path) >= sizeof(addr.sun_path)) {
 		rc = vaioctl_cmd_fail(cmd, VAIO_USAGE, "socket '%s' is longer than %zu bytes", path, sizeof(addr.sun_path) - 1);
 	} else {
 		strcpy(addr.sun_path, path);
