@@ -9,7 +9,6 @@
 
 #include "crc32c.h"
 #include "store_priv.h"
-#include "text.h"
 
 #define MAX_ENTRIES	(1U << 18)	/* of the index in memory: a segment is closed at so many */
 #define MAX_CONTROLS	(2U << 20)	/* likewise, bytes of its control records */
@@ -244,13 +243,7 @@ static int pin_checkpoints(struct vr_store *st, const struct vr_batch *b, struct
 		p.time_ns = le64toh(b->records[i].time_ns);
 		p.kind = le32toh(c.kind);
 		memcpy(p.name, c.name, sizeof(p.name));
-		err = vr_mark_add(st, &p, true, e);
-		/* Its name holds another point: both stay. */
-		if (err == -EEXIST) {
-			snprintf(p.name, sizeof(p.name), "%.*s seq:%" PRIu64, (int)vr_text_cut((char *)c.name, strlen((char *)c.name), 100),
-				 (char *)c.name, p.seq);
-			err = vr_mark_add(st, &p, true, e);
-		}
+		err = vr_mark_hold(st, &p, e);
 		/* Too many names are no reason to take no more writes: it is a point with a name, and not held. */
 		if (err && err != -E2BIG)
 			return err;

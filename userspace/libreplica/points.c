@@ -377,15 +377,12 @@ int vr_mark_add(struct vr_store *st, const struct vr_point *p, bool pin, struct 
 int vr_mark_hold(struct vr_store *st, struct vr_point *p, struct vr_err *e)
 {
 	char name[sizeof(p->name)];
-	int err = vr_mark_add(st, p, true, e), n = 100;
+	int err = vr_mark_add(st, p, true, e);
 
 	if (err != -EEXIST)
 		return err;
 	memcpy(name, p->name, sizeof(name));
-	/* No character is cut in two. */
-	while (n && strlen(name) > (size_t)n && (name[n] & 0xc0) == 0x80)
-		n--;
-	snprintf(p->name, sizeof(p->name), "%.*s seq:%" PRIu64, n, name, p->seq);
+	snprintf(p->name, sizeof(p->name), "%.*s seq:%" PRIu64, (int)vr_text_cut(name, strlen(name), 100), name, p->seq);
 	return vr_mark_add(st, p, true, e);
 }
 
