@@ -53,6 +53,7 @@ struct vaio_sidecar {
 	bool			owned;		/* this host may write; set under the lock, read without */
 	/* must-compare is to be set and could not be; set under the lock, read without */
 	bool			owes_compare;
+	bool			stands_in;	/* must-compare stands for bits that are not there yet */
 
 	/*
 	 * The lock is held across I/O. It protects what follows, and is never
@@ -500,6 +501,8 @@ int vaio_sidecar_own(struct vaio_sidecar *sc, enum vaio_sc_how how, bool *unclea
 		mutex_unlock(&sc->lock);
 		return err;
 	}
+	if (sc->stands_in)
+		sb->flags |= VAIO_SC_F_MUST_COMPARE;
 	/* growth is noted when there are bits for it */
 	if (!sb->disk_bytes)
 		note_size(sb, sc->disk_bytes, sc->backing_bytes);
@@ -562,9 +565,28 @@ int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on)
 	} else {
 		sb->flags &= ~VAIO_SC_F_MUST_COMPARE;
 	}
+	sc->stands_in = false;
 	return end(sc);
 }
 EXPORT_SYMBOL_GPL(vaio_sidecar_set_must_compare);
+
+void vaio_sidecar_stand_in(struct vaio_sidecar *sc)
+{
+	mutex_lock(&sc->lock);
+	sc->stands_in = !sc->owned && !(sc->sb.flags & VAIO_SC_F_MUST_COMPARE);
+	mutex_unlock(&sc->lock);
+}
+
+bool vaio_sidecar_stands_in(struct vaio_sidecar *sc)
+{
+	bool stands_in;
+
+	mutex_lock(&sc->lock);
+	stands_in = sc->stands_in;
+	mutex_unlock(&sc->lock);
+	return stands_in;
+}
+EXPORT_SYMBOL_GPL(vaio_sidecar_stands_in);
 
 int vaio_sidecar_set_source_damaged(struct vaio_sidecar *sc, bool on)
 {

@@ -94,6 +94,13 @@ int vaio_sidecar_promise(struct vaio_sidecar *sc, const u8 *next_host, char *rea
  * and opened again, but not when the module was unloaded in between.
  */
 int vaio_sidecar_set_must_compare(struct vaio_sidecar *sc, bool on);
+/*
+ * Not yet owned, of a disk that knows bits that are not on it: it says must-compare as
+ * soon as it is owned, in place of them. Nothing when it says so by itself.
+ */
+void vaio_sidecar_stand_in(struct vaio_sidecar *sc);
+/* It does so, until must-compare is set or taken away. */
+bool vaio_sidecar_stands_in(struct vaio_sidecar *sc);
 int vaio_sidecar_set_source_damaged(struct vaio_sidecar *sc, bool on);
 /* Alone since the current generation. */
 int vaio_sidecar_set_alone(struct vaio_sidecar *sc, bool on);

@@ -442,8 +442,12 @@ static int sidecar_take(struct vaio_stack *stack, struct transition *t)
 	}
 	if (!stack->sidecar_path)
 		return 0;
-	if (t->sidecar)
+	if (t->sidecar) {
+		/* a disk that keeps its filter knows bits that are not on its new sidecar */
+		if (disk->slots[VAIO_CLASS_REPLICATION] && !t->fresh[VAIO_CLASS_REPLICATION])
+			vaio_sidecar_stand_in(t->sidecar);
 		sidecar_enter(disk, stack, t);
+	}
 	r = vaio_sidecar_own(disk->sidecar, how, &unclean, t->reason, sizeof(t->reason));
 	if (r == -EBUSY) {
 		stack->standby = true;

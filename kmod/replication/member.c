@@ -480,8 +480,9 @@ static int take_sidecar(struct repl_member *m, bool unclean)
 		}
 		spin_unlock_irq(&m->lock);
 		err = repl_load(m, unclean);
-		if (!err && m->must_compare)
-			err = vaio_sidecar_set_must_compare(m->sc, true);
+		/* what is known is on it: else that it is not */
+		if (!err && (m->must_compare || vaio_sidecar_stands_in(m->sc)))
+			err = vaio_sidecar_set_must_compare(m->sc, m->must_compare);
 		/* else the next start has to read it again */
 		if (err != -ENOENT && err != -ENOMEM)
 			memcpy(m->sc_uuid, sb->sidecar_uuid, sizeof(m->sc_uuid));

@@ -218,6 +218,26 @@ agent_start
 copies_equal 'it is compared'
 check 'and trusted' wait_for 60 trusted
 
+# a new sidecar: its superblocks (2056 sectors), and then what comes slowly
+mem_disk side4 4
+vaioctl sidecar format /dev/side4 --device /dev/data1 --disk "$(disk_uuid 1)" --grow-factor 1 --epochs 0 >/dev/null
+rest=$(($(blockdev --getsz /dev/side4) - 2056))
+dmsetup create rest --table "0 $rest linear /dev/side4 2056"
+dmsetup create slow --table "0 2056 linear /dev/side4 0
+2056 $rest linear /dev/mapper/rest 0"
+dmsetup load d1 --table "$(d1_table 'sidecar /dev/mapper/slow' '1 replication 2 group g')"
+check 'the bits of a new sidecar come late' dmsetup suspend --noflush rest
+dmsetup resume d1 &
+resumes=$!
+check 'it is in use' wait_for 60 eval '[[ $(sidecar_says 4 state) == "\"active\"" ]]'
+is 'and says that its bits are not all' "$(sidecar_says 4 flags)" '["must-compare"]'
+dmsetup resume rest
+wait "$resumes"
+is 'until they are there' "$(sidecar_says 4 flags)" '[]'
+dmsetup load d1 --table "$(repl_table 1 group g)" && dmsetup resume d1
+dmsetup remove slow && dmsetup remove rest
+copies_equal 'the disk goes on'
+
 # --- a sidecar that takes no writes for a while
 
 side_table() { echo "0 $(blockdev --getsz /dev/side1) $1"; }
