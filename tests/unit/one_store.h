@@ -10,7 +10,7 @@ static struct memfs *fs;
 static struct vr_store *st;
 static struct model m;
 
-static struct vr_store *open_store(struct memfs *of)
+static inline struct vr_store *open_store(struct memfs *of)
 {
 	struct vr_store *s = NULL;
 
@@ -19,12 +19,12 @@ static struct vr_store *open_store(struct memfs *of)
 }
 
 /* A store that is whole, of some batches. */
-static void begin(unsigned int batches)
+static inline void begin_named(const char *group, unsigned int batches)
 {
 	fs = memfs_new(seed);
 	model_init(&m, seed);
 	m.stretches = false;
-	ok(vr_store_create(&fs->io, m.group, "group", &why));
+	ok(vr_store_create(&fs->io, m.group, group, &why));
 	st = open_store(fs);
 	for (unsigned int i = 0; i < batches || !m.whole; i++) {
 		size_t len;
@@ -35,20 +35,25 @@ static void begin(unsigned int batches)
 	ok(vr_store_commit(st, &why));
 }
 
-static void end(void)
+static inline void begin(unsigned int batches)
+{
+	begin_named("group", batches);
+}
+
+static inline void end(void)
 {
 	vr_store_close(st);
 	memfs_free(fs);
 	model_free(&m);
 }
 
-static void reopen(void)
+static inline void reopen(void)
 {
 	vr_store_close(st);
 	st = open_store(fs);
 }
 
-static void append(unsigned int records)
+static inline void append(unsigned int records)
 {
 	size_t len;
 	const void *batch = model_batch(&m, records, &len);
@@ -56,7 +61,7 @@ static void append(unsigned int records)
 	ok(vr_store_append(st, batch, len, &why));
 }
 
-static void maintain_all(bool pressure)
+static inline void maintain_all(bool pressure)
 {
 	bool more = true;
 
@@ -64,7 +69,7 @@ static void maintain_all(bool pressure)
 		ok(vr_store_maintain(st, pressure, &more, &why));
 }
 
-static struct vr_info info_of(struct vr_store *s)
+static inline struct vr_info info_of(struct vr_store *s)
 {
 	struct vr_info info;
 
@@ -73,19 +78,42 @@ static struct vr_info info_of(struct vr_store *s)
 }
 
 /* What a power cut leaves that takes all that was not synced. */
-static struct memfs *power_cut(void)
+static inline struct memfs *power_cut(void)
 {
 	uint64_t rand = seed | 1;
 
 	return memfs_cut(fs, 0, &rand);
 }
 
-static void more_segments(unsigned int n)
+static inline void more_segments(unsigned int n)
 {
 	unsigned int want = info_of(st).nr_segments + n;
 
 	while (info_of(st).nr_segments < want)
 		append(10);
+}
+
+/* A batch of one record that is of no disk. */
+static inline const void *group_batch(unsigned int type, const void *payload, uint32_t bytes, const char *name, size_t *len)
+{
+	assert_int_equal(model_group(&m, type, payload, bytes, name), 0);
+	return vr_builder_finish(m.builder, len);
+}
+
+static inline const void *checkpoint_batch(const char *name, uint32_t flags, size_t *len)
+{
+	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_CRASH), .flags = htole32(flags) };
+
+	snprintf((char *)c.name, sizeof(c.name), "%s", name);
+	return group_batch(VAIO_RW_R_CHECKPOINT, &c, sizeof(c), name, len);
+}
+
+static inline int checkpoint(const char *name, uint32_t flags)
+{
+	size_t len;
+	const void *batch = checkpoint_batch(name, flags, &len);
+
+	return vr_store_append(st, batch, len, &why);
 }
 
 #endif

@@ -682,18 +682,6 @@ static void test_names(void **state)
 	end();
 }
 
-static int checkpoint(const char *name, uint32_t flags)
-{
-	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_CRASH), .flags = htole32(flags) };
-	const void *batch;
-	size_t len;
-
-	snprintf((char *)c.name, sizeof(c.name), "%s", name);
-	assert_int_equal(model_group(&m, VAIO_RW_R_CHECKPOINT, &c, sizeof(c), name), 0);
-	batch = vr_builder_finish(m.builder, &len);
-	return vr_store_append(st, batch, len, &why);
-}
-
 /* The name of the point of a failover is not a source's to give. */
 static void test_failover_name(void **state)
 {

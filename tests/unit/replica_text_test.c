@@ -1,55 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Names: what is no text in UTF-8 is refused where it comes in, and what a store has of it all the same does no harm. */
-#include "store_test.h"
+#include "one_store.h"
 
 #include "../../userspace/libreplica/report.h"
-#include "../../userspace/libreplica/store_priv.h"
 
-static struct memfs *fs;
-static struct vr_store *st;
-static struct model m;
-
-static void reopen(void)
-{
-	vr_store_close(st);
-	ok(vr_store_open(&fs->io, &small, &st, &why));
-}
-
-static void begin(const char *name)
+/* As from a program that did not look at names. */
+static int old_checkpoint(const char *name, uint32_t flags)
 {
 	size_t len;
-	const void *batch;
+	const void *batch = checkpoint_batch(name, flags, &len);
 
-	fs = memfs_new(seed);
-	model_init(&m, seed);
-	m.stretches = false;
-	ok(vr_store_create(&fs->io, m.group, name, &why));
-	ok(vr_store_open(&fs->io, &small, &st, &why));
-	do {
-		batch = model_batch(&m, 20, &len);
-		ok(vr_store_append(st, batch, len, &why));
-	} while (!m.whole);
-	ok(vr_store_commit(st, &why));
-}
-
-static void end(void)
-{
-	vr_store_close(st);
-	memfs_free(fs);
-	model_free(&m);
-}
-
-/* @old: as from a program that did not look at names. */
-static int checkpoint(const char *name, uint32_t flags, bool old)
-{
-	struct vaio_rw_checkpoint c = { .kind = htole32(VAIO_RW_C_CRASH), .flags = htole32(flags) };
-	const void *batch;
-	size_t len;
-
-	snprintf((char *)c.name, sizeof(c.name), "%s", name);
-	assert_int_equal(model_group(&m, VAIO_RW_R_CHECKPOINT, &c, sizeof(c), name), 0);
-	batch = vr_builder_finish(m.builder, &len);
-	return old ? vr_store_append_own(st, batch, len, &why) : vr_store_append(st, batch, len, &why);
+	return vr_store_append_own(st, batch, len, &why);
 }
 
 static const struct { const char *text, *clean; } texts[] = {
@@ -125,15 +86,15 @@ static void test_refused(void **state)
 	assert_int_equal(message(VAIO_RW_CHECKPOINT_REQUEST, &request, sizeof(request)), 0);
 	strcpy((char *)request.name, "caf\xe9");
 	assert_int_equal(message(VAIO_RW_CHECKPOINT_REQUEST, &request, sizeof(request)), -EPROTO);
-	begin("g");
-	ok(checkpoint("caf\xc3\xa9", 0, false));
+	begin_named("g", 0);
+	ok(checkpoint("caf\xc3\xa9", 0));
 	ok(vr_store_commit(st, &why));
 	ok(vr_point_find(st, "name:caf\xc3\xa9", 0, &p, &why));
 	strcpy(p.name, "caf\xe9");
 	assert_int_equal(vr_mark_add(st, &p, true, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "UTF-8"));
 	assert_int_equal(vr_store_client(st, "CN=caf\xe9", true, &why), -EINVAL);
-	assert_int_equal(checkpoint("caf\xe9", 0, false), -EPROTO);
+	assert_int_equal(checkpoint("caf\xe9", 0), -EPROTO);
 	assert_non_null(strstr(why.text, "UTF-8"));
 	end();
 }
@@ -164,8 +125,8 @@ static void test_old_store(void **state)
 	json_t *j;
 
 	(void)state;
-	begin("caf\xe9");
-	ok(checkpoint("\xe9t\xe9", 0, true));
+	begin_named("caf\xe9", 0);
+	ok(old_checkpoint("\xe9t\xe9", 0));
 	ok(vr_store_commit(st, &why));
 	ok(vr_point_find(st, "latest", 0, &p, &why));
 	for (int i = 0; i < 2; i++) {
@@ -204,11 +165,11 @@ static void test_cut(void **state)
 	struct vr_point p;
 
 	(void)state;
-	begin("g");
+	begin_named("g", 0);
 	while (strlen(name) + 2 < sizeof(name))
 		strcat(name, "\xc3\xa9");
 	for (int i = 0; i < 2; i++) {
-		ok(checkpoint(name, VAIO_RW_CF_PIN, false));
+		ok(checkpoint(name, VAIO_RW_CF_PIN));
 		ok(vr_store_commit(st, &why));
 	}
 	snprintf(held, sizeof(held), "name:%.99s seq:%llu", name, (unsigned long long)model_last(&m));

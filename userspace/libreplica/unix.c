@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A daemon's own socket. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -29,4 +30,26 @@ int vr_unix_listen(const char *path, const char *daemon, int flags, int backlog,
 	if (*fd < 0 || bind(*fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(*fd, backlog))
 		return vr_fail_errno(e, -errno, "%.100s", path);
 	return 0;
+}
+
+int vr_unix_send(int fd, const json_t *j)
+{
+	char *text = json_dumps(j, JSON_COMPACT);
+	size_t left = text ? strlen(text) : 0, at = 0;
+	int rc = text ? 0 : -ENOMEM;
+
+	if (text)
+		text[left++] = '\n';	/* in the place of the NUL */
+	while (left) {
+		ssize_t n = send(fd, text + at, left, MSG_NOSIGNAL);
+
+		if (n <= 0) {
+			rc = n ? -errno : -EIO;
+			break;
+		}
+		at += (size_t)n;
+		left -= (size_t)n;
+	}
+	free(text);
+	return rc;
 }

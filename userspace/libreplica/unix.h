@@ -2,6 +2,8 @@
 #ifndef LIBREPLICA_UNIX_H
 #define LIBREPLICA_UNIX_H
 
+#include <jansson.h>
+
 struct vr_err;
 
 /*
@@ -10,5 +12,8 @@ struct vr_err;
  * to end then. Returns 0 or a negative errno: -EBUSY when another daemon answers.
  */
 int vr_unix_listen(const char *path, const char *daemon, int flags, int backlog, int *fd, struct vr_err *e);
+
+/* Sends @j as a line, all of it. 0; -errno, for one who ends the connection too: that raises no signal. */
+int vr_unix_send(int fd, const json_t *j);
 
 #endif /* LIBREPLICA_UNIX_H */

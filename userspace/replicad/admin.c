@@ -394,7 +394,6 @@ static void *client_thread(void *arg)
 	char *line = malloc(MAX_REQUEST);
 	size_t used = 0;
 	json_t *r = NULL, *out;
-	char *text;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -411,21 +410,8 @@ static void *client_thread(void *arg)
 		out = refuse(-EINVAL, "the request is no object of JSON in a line");
 	else
 		out = answer(r);
-	text = out ? json_dumps(out, JSON_COMPACT) : NULL;
-	if (text) {
-		size_t left = strlen(text), at = 0;
-
-		text[left++] = '\n';	/* in the place of the NUL */
-		while (left) {
-			ssize_t n = send(fd, text + at, left, MSG_NOSIGNAL);
-
-			if (n <= 0)
-				break;
-			at += (size_t)n;
-			left -= (size_t)n;
-		}
-	}
-	free(text);
+	if (out)
+		vr_unix_send(fd, out);
 	json_decref(out);
 	json_decref(r);
 	free(line);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../libreplica/unix.h"
 #include "replica.h"
 
 #define SECOND	1000000000ULL
@@ -40,23 +41,12 @@ static int exit_code(const char *code)
 /* The answer to @request on @fd, which is closed; NULL: none. Who ends the connection instead does not end this program. */
 static json_t *exchange(int fd, json_t *request)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
-	size_t left = text ? strlen(text) : 0, at = 0;
+	int rc = vr_unix_send(fd, request);
 	json_t *j = NULL;
 	FILE *f = NULL;
 
-	if (text)
-		text[left++] = '\n';	/* in the place of the NUL */
-	while (left) {
-		ssize_t n = send(fd, text + at, left, MSG_NOSIGNAL);
-
-		if (n <= 0)
-			break;
-		at += (size_t)n;
-		left -= (size_t)n;
-	}
 	/* It may have said why before it ended the connection. */
-	if (text && (!left || errno == EPIPE || errno == ECONNRESET))
+	if (!rc || rc == -EPIPE || rc == -ECONNRESET)
 		f = fdopen(fd, "r");
 	if (f) {
 		j = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
@@ -64,7 +54,6 @@ static json_t *exchange(int fd, json_t *request)
 	} else {
 		close(fd);
 	}
-	free(text);
 	return j;
 }
 
