@@ -11,6 +11,7 @@
  *   repl-watch allow LEDGER N                    the stamper may begin N operations from now on
  *   repl-watch write LEDGER N OF SECONDS         likewise, OF; waits until N have begun
  *   repl-watch halt LEDGER                       no more begin; prints how many streams have one under way
+ *   repl-watch kill LEDGER PID N OF SECONDS      write, kill -9 PID and halt, at once
  *   repl-watch begun LEDGER N SECONDS            waits until N have begun
  *   repl-watch busy LEDGER                       prints how many streams have an operation under way
  *   repl-watch idle LEDGER SECONDS               waits until all that it may is done
@@ -28,6 +29,7 @@
 #include <jansson.h>
 #include <linux/futex.h>
 #include <linux/types.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +66,7 @@ static void no(const char *fmt, ...)
 __attribute__((noreturn))
 static void usage(void)
 {
-	fprintf(stderr, "repl-watch: get, until, ask, agent, allow, write, halt, begun, busy, idle, equal, shutdown: see repl-watch.c\n");
+	fprintf(stderr, "repl-watch: get, until, ask, agent, allow, write, halt, kill, begun, busy, idle, equal, shutdown: see repl-watch.c\n");
 	exit(2);
 }
 
@@ -385,6 +387,14 @@ int main(int argc, char **argv)
 		l = open_ledger(words[0]);
 		allow(l, "0");
 		printf("%u\n", busy(l));
+	} else if (!strcmp(what, "kill") && n == 5) {
+		l = open_ledger(words[0]);
+		await_begun(l, allow(l, words[3]), (uint32_t)strtoul(words[2], NULL, 10), deadline(words[4]));
+		if (kill((pid_t)strtol(words[1], NULL, 10), SIGKILL))
+			no("kill %s: %s", words[1], strerror(errno));
+		n = (int)busy(l);
+		allow(l, "0");
+		printf("%d\n", n);
 	} else if (!strcmp(what, "write") && n == 4) {
 		l = open_ledger(words[0]);
 		await_begun(l, allow(l, words[2]), (uint32_t)strtoul(words[1], NULL, 10), deadline(words[3]));

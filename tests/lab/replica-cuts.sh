@@ -9,7 +9,7 @@ MIB=${VAIO_FULL:+64}
 MIB=${MIB:-16}
 SPAN=$((MIB * 7 << 17))	# the stamper leaves an eighth of each disk alone
 # Room for all of the journal: short of space the oldest points would go.
-STORE_MIB=${VAIO_FULL:+1500}
+STORE_MIB=${VAIO_FULL:+3500}
 STORE_MIB=${STORE_MIB:-900}
 . "$(dirname "$0")/replica-lib.sh"
 
@@ -32,6 +32,9 @@ writes() { repl-watch write "$WORK/ledger" "$1" "${2-$1}" 90; }
 # prints how many are under way.
 more=2000
 halt() { repl-watch halt "$WORK/ledger"; }
+# kill_in PID N: once N have begun, and no more begin; prints how many are under way. In one process: by the time that
+# another had started all that may begin would have, and there would be nothing to cut.
+kill_in() { repl-watch kill "$WORK/ledger" "$1" "$2" $more 90; }
 # All of that is done
 idle() { repl-watch idle "$WORK/ledger" 90; }
 # run_oracle [OPTION...]: the replica does not run meanwhile
@@ -117,22 +120,26 @@ acknowledged() { # WHAT
 # cut_one WHAT [MODE [LOOK]]: while the stamper writes, before and after; replication resumes by itself, and all
 # arrives. In sync mode writers wait until then; LOOK: is all there that was acknowledged before?
 cut_one() {
-	local had busy
+	local had busy pid
 	had=$(sessions)
 	random 30 150
-	writes "$REPLY" $more || return
 	case $1 in
-	agent) agent_kill ;;
-	replicad) replicad_kill ;;
-	# One socket of the two goes with the other, so that there may be a complaint.
-	connection) ss -HK "( dport = :$PORT or sport = :$PORT )" >/dev/null 2>&1 ;;
+	agent | replicad)
+		[[ $1 == agent ]] && pid=$agent_pid || pid=$replicad_pid
+		busy=$(kill_in "$pid" "$REPLY") || return
+		((busy > 0)) || quiet=$((quiet + 1))
+		"${1}_kill"
+		;;
+	connection)
+		writes "$REPLY" 500 || return
+		# One socket of the two goes with the other, so that there may be a complaint.
+		ss -HK "( dport = :$PORT or sport = :$PORT )" >/dev/null 2>&1
+		halt >/dev/null || return
+		;;
 	esac
-	busy=$(halt) || return
 	if [[ ${2-async} == async ]]; then
 		writes 30 || return
 	else
-		# A lost connection may be there again.
-		[[ $1 == connection ]] || ((busy > 0)) || quiet=$((quiet + 1))
 		[[ -z ${3-} ]] || acknowledged "$1" || return
 	fi
 	case $1 in
@@ -186,7 +193,7 @@ stalls=$(figure stalls)
 times=$(scaled 100)
 for ((i = 0; i < times; i++)); do
 	random 20 60
-	writes "$REPLY" $more || break
+	kill_in "$agent_pid" "$REPLY" >/dev/null || break
 	agent_kill
 	writes 30 || break
 	at=$(figure published)
@@ -398,7 +405,7 @@ is 'points read over NBD are what the records say' "$read_points" "$times"
 kill "$agent_pid"
 wait "$agent_pid"
 is 'the agent ends when it is told' $? 0
-note "$(sessions) sessions went on; the store took $(du -sm "$STORE" | cut -f1) MiB"
+note "$(sessions) sessions went on; the store took $(du -sm "$STORE" | cut -f1) of $STORE_MIB MiB"
 check 'the disks are removed' repl_down
 check 'the group is deleted' vaioctl group delete g
 repl_unload
